@@ -1,0 +1,90 @@
+/** Every error that berthd answers, once: reason, gRPC status, HTTP status, retryable. docs/errors.md lists the same; a test ties them. */
+
+interface ErrorKind {
+  /** Number of the gRPC status code. */
+  readonly grpc: number;
+  readonly http: number;
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean;
+  /** What it means, for the docs. */
+  readonly meaning: string;
+}
+
+export const ERROR_KINDS = {
+  InvalidRequest: { grpc: 3, http: 400, retryable: false, meaning: "The request breaks rules; every violation is listed with its field." },
+  UserUnresolvable: { grpc: 3, http: 400, retryable: false, meaning: "A user or group name cannot be found in the image's /etc/passwd or /etc/group." },
+  ImageInvalid: { grpc: 3, http: 400, retryable: false, meaning: "The image exists but is damaged or of a form that is not supported." },
+  ImageNotFound: { grpc: 5, http: 404, retryable: false, meaning: "The image reference names nothing on this node." },
+  SandboxNotFound: { grpc: 5, http: 404, retryable: false, meaning: "There is no sandbox of this id or name." },
+  ContainerNotFound: { grpc: 5, http: 404, retryable: false, meaning: "The sandbox has no container of this name." },
+  NameTaken: { grpc: 6, http: 409, retryable: false, meaning: "A sandbox of this name exists, or is being created, with another spec." },
+  RuntimeClassUnknown: { grpc: 9, http: 412, retryable: false, meaning: "The node has no runtime class of this name." },
+  RuntimeUnusable: { grpc: 9, http: 412, retryable: true, meaning: "The binary of the runtime class is missing, too old or does not work." },
+  NotEnforceable: { grpc: 9, http: 412, retryable: false, meaning: "The runtime cannot give on this node what was asked for." },
+  WrongState: { grpc: 9, http: 412, retryable: false, meaning: "The sandbox is in a state from which this call cannot go on." },
+  Busy: { grpc: 10, http: 409, retryable: true, meaning: "Another operation runs on the sandbox." },
+  Cancelled: { grpc: 10, http: 409, retryable: true, meaning: "The creation was cancelled by a delete and undone." },
+  RuntimeFailed: { grpc: 13, http: 500, retryable: false, meaning: "A command of the runtime failed; the tail of its log is attached." },
+  RuntimeTimeout: { grpc: 4, http: 504, retryable: true, meaning: "A command of the runtime did not end in time and was ended." },
+  StartFailed: { grpc: 9, http: 412, retryable: false, meaning: "A container's command could not be started, such as a program that does not exist." },
+  Unavailable: { grpc: 14, http: 503, retryable: true, meaning: "berthd is starting or shutting down." },
+  NotImplemented: { grpc: 12, http: 501, retryable: false, meaning: "berthd does not do this." },
+  Internal: { grpc: 13, http: 500, retryable: false, meaning: "A fault in berthd or the node; the log has more." },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorReason = keyof typeof ERROR_KINDS;
+
+/** One fault in a request. */
+export interface Violation {
+  /** Path such as spec.containers[0].securityContext.runAsUser. */
+  readonly field: string;
+  readonly rule: string;
+  /** The value that was found, for people. */
+  readonly value: string;
+  /** What would be right. */
+  readonly allowed: string;
+}
+
+export interface ErrorDetail {
+  readonly stage?: string;
+  readonly container?: string;
+  readonly logTail?: string;
+  readonly violations?: readonly Violation[];
+  readonly cause?: unknown;
+}
+
+/** The one error type that crosses rooms. */
+export class BerthError extends Error {
+  readonly reason: ErrorReason;
+  readonly detail: ErrorDetail;
+
+  constructor(reason: ErrorReason, message: string, detail: ErrorDetail = {}) {
+    super(message, { cause: detail.cause });
+    this.name = "BerthError";
+    this.reason = reason;
+    this.detail = detail;
+  }
+
+  get kind(): ErrorKind {
+    return ERROR_KINDS[this.reason];
+  }
+
+  /** The same error with what the caller knows about where it happened; what was known before wins. */
+  at(where: { stage?: string; container?: string }): BerthError {
+    return new BerthError(this.reason, this.message, { ...where, ...this.detail });
+  }
+}
+
+/** An InvalidRequest with its violations; the message names the first ones. */
+export function invalidRequest(violations: readonly Violation[]): BerthError {
+  const shown = violations.slice(0, 5).map((v) => `${v.field}: ${v.rule} (found ${v.value}; allowed: ${v.allowed})`);
+  const more = violations.length > shown.length ? `; and ${violations.length - shown.length} more` : "";
+  return new BerthError("InvalidRequest", `invalid request: ${shown.join("; ")}${more}`, { violations });
+}
+
+/** Makes a BerthError of anything thrown. */
+export function toBerthError(thrown: unknown): BerthError {
+  if (thrown instanceof BerthError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new BerthError("Internal", message, { cause: thrown });
+}
