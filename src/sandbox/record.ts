@@ -2,15 +2,10 @@ import type { EnforcementEntry } from "../bundle/enforcement.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
 import type { SandboxSpec } from "./spec.ts";
 
+export type { ProcessIdentity } from "../host/processes.ts";
+
 export type SandboxState = "PENDING" | "CREATING" | "RUNNING" | "COMPLETED" | "STOPPING" | "STOPPED" | "FAILED" | "DELETING";
 export type ContainerState = "WAITING" | "CREATED" | "RUNNING" | "EXITED" | "UNKNOWN";
-
-/** A process that may be gone and its pid used again: both numbers must match. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Field 22 of /proc/PID/stat: clock ticks since boot. */
-  readonly startTime: number;
-}
 
 /** What the journal keeps of one container. Times are ISO 8601. */
 export interface ContainerRecord {
