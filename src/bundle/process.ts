@@ -1,0 +1,90 @@
+/** args, env and cwd of a container, from request and image config. Pure. */
+
+import { BerthError, invalidRequest } from "../errors.ts";
+import type { ImageConfig } from "../image/image.ts";
+import type { OciRlimit } from "./oci.ts";
+
+export const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+interface ProcessRequest {
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly workingDir: string;
+}
+
+/** Kubernetes' table: command alone drops Cmd, args alone keep Entrypoint, both win, none is Entrypoint + Cmd. `field` is for the error. */
+export function processArgs(request: ProcessRequest, image: ImageConfig, field: string): string[] {
+  const environment = requestEnvironment(request);
+  const expanded = (texts: readonly string[]): string[] => texts.map((text) => expandVariables(text, environment));
+  const own = request.command.length > 0 ? expanded(request.command) : [...image.entrypoint];
+  const rest = request.args.length > 0 ? expanded(request.args) : request.command.length > 0 ? [] : [...image.cmd];
+  const args = [...own, ...rest];
+  if (args.length > 0) return args;
+  const rule = "is empty and the image has neither Entrypoint nor Cmd";
+  throw invalidRequest([{ field: `${field}.command`, rule, value: "[]", allowed: "the program to run" }]);
+}
+
+/** Default PATH, then the image's, then the request's; a later value replaces an earlier one in its place. */
+export function processEnv(request: ProcessRequest, image: ImageConfig): string[] {
+  const variables = new Map<string, string>();
+  for (const entry of [DEFAULT_PATH, ...image.env]) {
+    const equals = entry.indexOf("=");
+    if (equals < 1 || entry.includes("\0")) throw new BerthError("ImageInvalid", `the image's Env has the entry ${JSON.stringify(entry)}, which is not NAME=VALUE`);
+    variables.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+  for (const [name, value] of requestEnvironment(request)) variables.set(name, value);
+  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+/** Request, image WorkingDir, "/". */
+export function processCwd(request: ProcessRequest, image: ImageConfig): string {
+  if (request.workingDir !== "") return request.workingDir;
+  if (image.workingDir === "") return "/";
+  if (!image.workingDir.startsWith("/") || /^\/+(\.\/+)*proc(\/|$)/.test(image.workingDir) || image.workingDir.includes("..") || image.workingDir.includes("\0")) {
+    throw new BerthError("ImageInvalid", `the image's WorkingDir ${JSON.stringify(image.workingDir)} is not an absolute path outside /proc`);
+  }
+  return image.workingDir;
+}
+
+/** The request's variables, each value expanded with those before it. */
+function requestEnvironment(request: ProcessRequest): Map<string, string> {
+  const environment = new Map<string, string>();
+  for (const { name, value } of request.env) environment.set(name, expandVariables(value, environment));
+  return environment;
+}
+
+/** Kubernetes' $(VAR): an unknown name stays as it is, $$ is a dollar sign (k8s.io, "Dependent environment variables"). */
+export function expandVariables(text: string, environment: ReadonlyMap<string, string>): string {
+  return text.replace(/\$\$|\$\(([^()]*)\)/g, (match, name: string | undefined) => (match === "$$" ? "$" : (environment.get(name ?? "") ?? match)));
+}
+
+const NO_LIMIT = 2n ** 64n - 1n;
+const limit = (type: string, soft: bigint, hard = soft): OciRlimit => ({ type, hard, soft });
+
+const DEFAULT_RLIMITS = [limit("RLIMIT_NOFILE", 1024n)];
+
+/** runsc lets limits leak from one container of a sandbox to the next (measured), so each writes all of them. */
+const COMPLETE_RLIMITS = [
+  limit("RLIMIT_AS", NO_LIMIT),
+  limit("RLIMIT_CORE", 0n, NO_LIMIT),
+  limit("RLIMIT_CPU", NO_LIMIT),
+  limit("RLIMIT_DATA", NO_LIMIT),
+  limit("RLIMIT_FSIZE", NO_LIMIT),
+  limit("RLIMIT_LOCKS", NO_LIMIT),
+  limit("RLIMIT_MEMLOCK", 65536n),
+  limit("RLIMIT_MSGQUEUE", 819200n),
+  limit("RLIMIT_NICE", 0n),
+  limit("RLIMIT_NOFILE", 1024n),
+  limit("RLIMIT_NPROC", NO_LIMIT),
+  limit("RLIMIT_RSS", NO_LIMIT),
+  limit("RLIMIT_RTPRIO", 0n),
+  limit("RLIMIT_RTTIME", NO_LIMIT),
+  limit("RLIMIT_SIGPENDING", NO_LIMIT),
+  limit("RLIMIT_STACK", 8388608n, NO_LIMIT),
+];
+
+/** The limits of every container of a runtime, pause included. */
+export function processRlimits(leaking: boolean): OciRlimit[] {
+  return structuredClone(leaking ? COMPLETE_RLIMITS : DEFAULT_RLIMITS);
+}

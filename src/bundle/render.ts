@@ -1,0 +1,134 @@
+/** The one function from an admitted spec to bundles. Create and `berth render` both call it. Pure and synchronous. */
+
+import type { ImageConfig, UserDatabase } from "../image/image.ts";
+import type { AdapterName } from "../runtime/runtime.ts";
+import type { ContainerSpec, SandboxRequest } from "../sandbox/spec.ts";
+import { baselineLinux, baselineMounts, type Isolation, type NamespacePaths } from "./baseline.ts";
+import { type CapabilityMode, capabilitySets, finalCapabilities } from "./capabilities.ts";
+import { containerEnforcement, type EnforcementEntry, enforcementWarnings } from "./enforcement.ts";
+import { configJson, type OciConfig } from "./oci.ts";
+import { PAUSE_NAME, pauseProcess } from "./pause.ts";
+import { processArgs, processCwd, processEnv, processRlimits } from "./process.ts";
+import { resolveUser } from "./user.ts";
+
+/** How a runtime differs from another in what must be written for it. The same for every version of an adapter. */
+export interface RenderTraits {
+  readonly isolation: Isolation;
+  /** Limits of one container reach the next one of its sandbox. */
+  readonly leakingRlimits: boolean;
+}
+
+export const RENDER_TRAITS: Readonly<Record<AdapterName, RenderTraits>> = {
+  runsc: { isolation: "own-kernel", leakingRlimits: true },
+  runc: { isolation: "shared-kernel", leakingRlimits: false },
+  crun: { isolation: "shared-kernel", leakingRlimits: false },
+};
+
+/** Where one container stands on the node. */
+export interface ContainerPlace {
+  readonly id: string;
+  /** Absolute path of the root filesystem. */
+  readonly rootfs: string;
+}
+
+export interface RenderInput {
+  readonly request: SandboxRequest;
+  readonly adapter: AdapterName;
+  readonly capabilityMode: CapabilityMode;
+  /** The runtime passes ambient capabilities on. Only the enforcement report depends on it. */
+  readonly ambient: boolean;
+  /** What berthd itself may give; undefined when not known. Only the enforcement report depends on it. */
+  readonly nodeCapabilities: ReadonlySet<string> | undefined;
+  /** By container name. */
+  readonly images: ReadonlyMap<string, { readonly config: ImageConfig; readonly users: UserDatabase }>;
+  readonly pause: ContainerPlace;
+  /** By container name. */
+  readonly places: ReadonlyMap<string, ContainerPlace>;
+  readonly namespaces: NamespacePaths;
+  /** Group of the sandbox in every hierarchy, such as /berth.slice/ID; undefined where the runtime must leave cgroups alone. */
+  readonly cgroup: string | undefined;
+}
+
+export interface RenderedBundle {
+  readonly container: string;
+  readonly config: OciConfig;
+  readonly configJson: string;
+}
+
+export interface RenderResult {
+  /** Pause first, then the apps in the order of the spec. */
+  readonly bundles: readonly RenderedBundle[];
+  readonly enforcement: readonly EnforcementEntry[];
+  readonly warnings: readonly string[];
+}
+
+/** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit. */
+export function render(input: RenderInput): RenderResult {
+  const apps = input.request.spec.containers.map((container, index) => renderApp(input, container, index));
+  const enforcement = apps.flatMap((app) => app.enforcement);
+  const bundles = [bundle(PAUSE_NAME, pauseConfig(input)), ...apps.map((app) => bundle(app.name, app.config))];
+  return { bundles, enforcement, warnings: enforcementWarnings(enforcement) };
+}
+
+/** Whether runsc needs --net-raw, a flag that counts for the whole sandbox. */
+export function needsRawSockets(containers: readonly ContainerSpec[]): boolean {
+  return containers.some((container) => finalCapabilities(container.securityContext.capabilities).includes("CAP_NET_RAW"));
+}
+
+const bundle = (container: string, config: OciConfig): RenderedBundle => ({ container, config, configJson: configJson(config) });
+
+function pauseConfig(input: RenderInput): OciConfig {
+  const { isolation, leakingRlimits } = RENDER_TRAITS[input.adapter];
+  return {
+    ociVersion: "1.0.2",
+    process: pauseProcess(leakingRlimits),
+    root: { path: input.pause.rootfs, readonly: true },
+    hostname: input.request.metadata.name,
+    mounts: baselineMounts(isolation),
+    annotations: annotations("sandbox", input, PAUSE_NAME),
+    linux: baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, input.pause.id) }),
+  };
+}
+
+function renderApp(input: RenderInput, container: ContainerSpec, index: number): { name: string; config: OciConfig; enforcement: EnforcementEntry[] } {
+  const { isolation, leakingRlimits } = RENDER_TRAITS[input.adapter];
+  const image = input.images.get(container.name);
+  const place = input.places.get(container.name);
+  if (!image || !place) throw new Error(`no image or place for container ${container.name}`);
+  const { capabilities, runAsUser, runAsGroup } = container.securityContext;
+  const user = resolveUser({ runAsUser, runAsGroup, imageUser: image.config.user, users: image.users });
+  const sets = capabilitySets(capabilities, user.uid, input.capabilityMode);
+  const config: OciConfig = {
+    ociVersion: "1.0.2",
+    process: {
+      terminal: false,
+      user,
+      args: processArgs(container, image.config, `spec.containers[${index}]`),
+      env: processEnv(container, image.config),
+      cwd: processCwd(container, image.config),
+      capabilities: sets,
+      rlimits: processRlimits(leakingRlimits),
+    },
+    root: { path: place.rootfs, readonly: false },
+    mounts: baselineMounts(isolation),
+    annotations: annotations("container", input, container.name),
+    linux: baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
+  };
+  const { adapter, ambient, nodeCapabilities } = input;
+  const request = container.securityContext;
+  const enforcement = containerEnforcement({ container: container.name, request, uid: user.uid, sets, adapter, ambient, nodeCapabilities });
+  return { name: container.name, config, enforcement };
+}
+
+/** runsc groups containers to a sandbox by these; the others ignore them. */
+function annotations(type: "sandbox" | "container", input: RenderInput, name: string): Record<string, string> {
+  return {
+    "io.kubernetes.cri.container-type": type,
+    "io.kubernetes.cri.sandbox-id": input.pause.id,
+    "io.kubernetes.cri.container-name": name,
+  };
+}
+
+function cgroupsPath(input: RenderInput, containerId: string): string | undefined {
+  return input.cgroup === undefined ? undefined : `${input.cgroup}/${containerId}`;
+}
