@@ -8,7 +8,14 @@ import { join } from "node:path";
  * @param {string} folder Such as /etc/apt. @returns {AptEntry[]} */
 export function readAptEntries(folder) {
   const parts = join(folder, "sources.list.d");
-  const files = [join(folder, "sources.list"), ...(existsSync(parts) ? readdirSync(parts).toSorted().map((name) => join(parts, name)) : [])];
+  const files = [
+    join(folder, "sources.list"),
+    ...(existsSync(parts)
+      ? readdirSync(parts)
+          .toSorted()
+          .map((name) => join(parts, name))
+      : []),
+  ];
   return files.filter((file) => existsSync(file)).flatMap(readFile);
 }
 
@@ -35,15 +42,27 @@ export function parseDeb822(text) {
   return text.split(/\n\s*\n/).flatMap((paragraph) => {
     const fields = deb822Fields(paragraph);
     if (!words(fields["types"]).includes("deb") || /^(no|false|off|0)$/i.test(fields["enabled"] ?? "yes")) return [];
-    return words(fields["uris"]).map((uri) => ({ uri, suites: words(fields["suites"]), components: words(fields["components"]), options: deb822Options(fields) }));
+    return words(fields["uris"]).map((uri) => ({
+      uri,
+      suites: words(fields["suites"]),
+      components: words(fields["components"]),
+      options: deb822Options(fields),
+    }));
   });
 }
 
 /** Field names in lower case; lines that start with a space go on with the field above.
  * @param {string} paragraph @returns {Record<string, string>} */
 function deb822Fields(paragraph) {
-  const lines = paragraph.split("\n").filter((line) => !line.startsWith("#")).join("\n").replaceAll(/\n[ \t]+/g, "\n ");
-  const pairs = [...lines.matchAll(/^([\w-]+):((?:.|\n )*)/gm)].map(([, name = "", value = ""]) => [name.toLowerCase(), value.replaceAll("\n", " ").trim()]);
+  const lines = paragraph
+    .split("\n")
+    .filter((line) => !line.startsWith("#"))
+    .join("\n")
+    .replaceAll(/\n[ \t]+/g, "\n ");
+  const pairs = [...lines.matchAll(/^([\w-]+):((?:.|\n )*)/gm)].map(([, name = "", value = ""]) => [
+    name.toLowerCase(),
+    value.replaceAll("\n", " ").trim(),
+  ]);
   return Object.fromEntries(pairs);
 }
 

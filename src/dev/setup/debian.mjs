@@ -47,7 +47,10 @@ export function requireApt(what) {
  * @param {readonly string[]} args @param {string} [cwd] */
 export function aptGet(args, cwd) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };
-  return run("apt-get", ["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0", ...args], { env, ...(cwd === undefined ? {} : { cwd }) });
+  return run("apt-get", ["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0", ...args], {
+    env,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
 }
 
 /** @param {string} name */

@@ -19,7 +19,8 @@ export function runscState(path) {
   const file = findCommand("runsc", path);
   if (file === undefined) return { kind: "missing" };
   const release = releaseOf(run(file, ["--version"], { timeoutMs: 20_000 }));
-  if (release === undefined) return { kind: "unusable", why: `${file} does not tell its release date; berth needs a runsc of 2024 or newer` };
+  if (release === undefined)
+    return { kind: "unusable", why: `${file} does not tell its release date; berth needs a runsc of 2024 or newer` };
   if (release < OLDEST) {
     const advice = "remove it (setup then installs the one of bookworm-backports) or put a newer one before it on PATH";
     return { kind: "unusable", why: `${file} is of ${release}, too old: berth needs a runsc of 2024 or newer; ${advice}` };
@@ -40,8 +41,9 @@ export function installRunsc(say) {
   requireApt("runsc");
   say("installing runsc (apt-get, from backports)");
   const failures = debianSourceLines().map(tryInstall);
-  if (failures.length === 0 || failures.every((why) => why !== undefined)) {
-    throw new SetupError(`runsc could not be installed; install one of 2024 or newer on PATH.\n${failures.join("\n") || "no Debian main archive in the machine's apt sources"}`);
+  if (failures.every((why) => why !== undefined)) {
+    const why = failures.join("\n") || "the machine's apt sources have no Debian main archive";
+    throw new SetupError(`runsc could not be installed; put one of 2024 or newer on PATH.\n${why}`);
   }
   const state = runscState();
   if (state.kind !== "good") throw new SetupError(state.kind === "unusable" ? state.why : "runsc was installed, but is not on PATH");

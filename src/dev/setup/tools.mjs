@@ -32,7 +32,14 @@ function isExecutable(file) {
  * @param {readonly string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, timeoutMs?: number }} [options] */
 export function run(command, args, { cwd, env = process.env, timeoutMs = 900_000 } = {}) {
-  const done = spawnSync(command, args, { cwd, env, timeout: timeoutMs, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 64 << 20 });
+  const done = spawnSync(command, args, {
+    cwd,
+    env,
+    timeout: timeoutMs,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    maxBuffer: 64 << 20,
+  });
   if (done.error === undefined && done.status === 0) return done.stdout;
   const why = done.error?.message ?? `exit code ${done.status ?? done.signal}`;
   const tail = `${done.stdout ?? ""}${done.stderr ?? ""}`.trim().split("\n").slice(-15).join("\n");
