@@ -54,6 +54,7 @@ export class Cgroups {
       const left = this.#processes(path);
       if (left.length === 0) return;
       if (Date.now() > deadline) throw new Error(`processes ${left.map(({ pid }) => pid).join(", ")} of cgroup ${path} do not end`);
+      this.#killAtOnce(path);
       for (const process of left) killProcess(process, "SIGKILL");
       await sleep(PAUSE_MS);
     }
@@ -67,6 +68,14 @@ export class Cgroups {
       if (busy.length === 0) return;
       if (Date.now() > deadline) throw new Error(`cgroup ${busy.join(", ")} is still in use`);
       await sleep(PAUSE_MS);
+    }
+  }
+
+  /** v2 can kill a whole subtree in one act (Linux 5.14), which nothing that forks can outrun. */
+  #killAtOnce(path: string): void {
+    for (const { version, mountPoint } of this.hierarchies) {
+      const file = join(mountPoint, path, "cgroup.kill");
+      if (version === 2 && existsSync(file)) writeFileSync(file, "1");
     }
   }
 

@@ -17,28 +17,33 @@ const ALL_FLAGS = CLONE_FLAGS.net | CLONE_FLAGS.ipc | CLONE_FLAGS.uts;
 /**
  * Makes a net, an ipc and a uts namespace, pins each on its file and raises `lo`. The folder of the files exists.
  * Takes about 1 ms and is one synchronous stretch: nothing else of the process can run while its thread is away, and no
- * thread can be born in there. Errors: SystemError or Node's for a file; nothing stays then.
+ * thread can be born in there. Errors: SystemError, or Node's such as EEXIST for a file that is there; nothing stays then.
  */
 export function pinNamespaces(files: NamespaceFiles): void {
+  const made: string[] = [];
   try {
-    for (const kind of KINDS) closeSync(openSync(files[kind], "wx", 0o600));
+    for (const kind of KINDS) {
+      closeSync(openSync(files[kind], "wx", 0o600)); // one that is there may be a living sandbox's pin
+      made.push(files[kind]);
+    }
     insideNewNamespaces(() => {
       for (const kind of KINDS) bindMount(`/proc/thread-self/ns/${kind}`, files[kind]);
       raiseLoopback();
     });
   } catch (error) {
-    // A file that was there before is another sandbox's, and its pins stay.
-    if (!isExists(error)) unpinNamespaces(files);
+    made.forEach(unpin);
     throw error;
   }
 }
 
 /** Lets the namespaces go and removes the files. What is not there is fine; processes inside keep theirs until they end. */
 export function unpinNamespaces(files: NamespaceFiles): void {
-  for (const kind of KINDS) {
-    unmount(files[kind]);
-    rmSync(files[kind], { force: true });
-  }
+  for (const kind of KINDS) unpin(files[kind]);
+}
+
+function unpin(file: string): void {
+  unmount(file);
+  rmSync(file, { force: true });
 }
 
 function insideNewNamespaces(act: () => void): void {
@@ -85,8 +90,4 @@ function raiseLoopback(): void {
   } finally {
     closeSync(fd);
   }
-}
-
-function isExists(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
 }
