@@ -1,26 +1,61 @@
+/** The one interface behind which OCI runtimes differ. The adapter knows a runtime's ways, the core does not. */
+
+import type { ProcessIdentity } from "../host/processes.ts";
+
+export type AdapterName = "runsc" | "runc" | "crun";
+
+/** What the probe found out about a binary on this node, as far as its adapter must act on it. */
+export interface RuntimeTraits {
+  /** Ambient capabilities reach an exec'ed process. */
+  ambient: boolean;
+  /** The runtime must be told to leave cgroups alone. */
+  ignoreCgroups: boolean;
+  /** The runtime refuses a hybrid cgroup layout unless the v2 tree is hidden from it. */
+  hideUnifiedCgroup: boolean;
+}
+
 /** A runtime class as a sandbox was created with it. It goes on with this binary until it is gone. */
 export interface ResolvedRuntime {
   className: string;
   adapter: AdapterName;
-  /** Path of the kept binary under STATE/runtimes/DIGEST. */
+  /** Path of the kept binary. */
   binary: string;
   /** sha256:HEX of the binary. */
   digest: string;
   version: string;
   /** runsc's platform; empty for others. */
   platform: string;
-  /** What the probe found. */
   traits: RuntimeTraits;
   /** Flags of the class, before the verb. */
   flags: string[];
 }
 
-export type AdapterName = "runsc" | "runc" | "crun";
+/** One container as its runtime sees it. */
+export interface RuntimeContainer {
+  readonly id: string;
+  readonly role: "pause" | "app";
+  /** Folder of config.json. */
+  readonly bundle: string;
+  /** Folder of the monitor's and the adapter's files. */
+  readonly dir: string;
+  /** The runtime's own state folder: one for each sandbox. */
+  readonly root: string;
+  /** The process that the monitor watches; undefined before creation. */
+  readonly process?: ProcessIdentity | undefined;
+}
 
-/** What a runtime binary can do: declared per adapter and version for offline rendering, probed for running. */
-export interface RuntimeTraits {
-  /** Ambient capabilities reach an exec'ed process. */
-  ambient: boolean;
-  /** Cgroups must be left alone (runsc --ignore-cgroups). */
-  ignoreCgroups: boolean;
+/** A sandbox's runtime. Every command has a deadline; a failure is a BerthError with the tail of the runtime's log. */
+export interface Runtime {
+  /** Program and arguments that the monitor calls as `… create --bundle B --pid-file P ID`. */
+  createCommand(container: RuntimeContainer): string[];
+  start(container: RuntimeContainer): Promise<void>;
+  /** Sends a signal to the container's first process; one that has ended already is fine. */
+  signal(container: RuntimeContainer, signal: number): Promise<void>;
+  /** Removes the container from the runtime, killing what is left of it; one that is not there is fine. */
+  delete(container: RuntimeContainer): Promise<void>;
+  /**
+   * The exit code, from the runtime, where the monitor cannot know it; undefined when nobody can learn it any more.
+   * Absent for runtimes whose containers' exit codes the monitor has.
+   */
+  waitExit?(container: RuntimeContainer, signal: AbortSignal): Promise<number | undefined>;
 }

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+
+/** Every place that berthd writes to, said once. STATE outlives a reboot, RUN does not. */
+export class NodePaths {
+  readonly state: string;
+  readonly run: string;
+
+  constructor(state: string, run: string) {
+    this.state = state;
+    this.run = run;
+  }
+
+  get journal(): string {
+    return join(this.state, "journal.db");
+  }
+  get images(): string {
+    return join(this.state, "images");
+  }
+  get rootfs(): string {
+    return join(this.state, "containers");
+  }
+  /** Copies of runtime binaries in use, by digest. */
+  get runtimes(): string {
+    return join(this.state, "runtimes");
+  }
+  get pauseRootfs(): string {
+    return join(this.state, "pause", "rootfs");
+  }
+  /** Bundles of a sandbox: one folder for each container. */
+  bundles(sandboxId: string): string {
+    return join(this.state, "bundles", sandboxId);
+  }
+  logs(sandboxId: string): string {
+    return join(this.state, "logs", sandboxId);
+  }
+  log(sandboxId: string, container: string): string {
+    return join(this.logs(sandboxId), `${container}.log`);
+  }
+  get sandboxes(): string {
+    return join(this.run, "s");
+  }
+  /** All that a running sandbox has under RUN. Short names: runsc's control socket must fit into the 107 bytes of a socket address. */
+  sandbox(sandboxId: string): string {
+    return join(this.sandboxes, sandboxId);
+  }
+  /** The runtime's own state (--root). */
+  runtimeRoot(sandboxId: string): string {
+    return join(this.sandbox(sandboxId), "r");
+  }
+  /** The monitor's files of one container: pid files, exit file, runtime log. */
+  container(sandboxId: string, containerId: string): string {
+    return join(this.sandbox(sandboxId), containerId);
+  }
+  get namespaces(): string {
+    return join(this.run, "ns");
+  }
+  get lock(): string {
+    return join(this.run, "berthd.lock");
+  }
+}

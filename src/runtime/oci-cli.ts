@@ -1,0 +1,64 @@
+/** What runsc, runc and crun have in common: verbs on a command line, a deadline, a log that holds the reason. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { BerthError } from "../errors.ts";
+import { CommandError, type CommandResult, runCommand } from "../host/command.ts";
+import type { RuntimeContainer } from "./runtime.ts";
+
+/** For one command of a runtime. Starting under load takes a second or two; what takes longer hangs. */
+export const COMMAND_TIMEOUT_MS = 30_000;
+
+/** The file that the runtime is told to log to. */
+export const runtimeLog = (container: RuntimeContainer): string => join(container.dir, "runtime.log");
+
+/** Runs a verb; throws RuntimeTimeout, RuntimeUnusable when the binary cannot be run, RuntimeFailed for an exit code other than 0. */
+export async function runVerb(command: readonly string[], verb: readonly string[], container: RuntimeContainer, timeoutMs = COMMAND_TIMEOUT_MS): Promise<CommandResult> {
+  const result = await tryVerb(command, verb, container, timeoutMs);
+  if (result.exitCode !== 0) throw runtimeFailure(verb[0] ?? "", result.stderr || result.stdout, container);
+  return result;
+}
+
+/** Like runVerb, but an exit code other than 0 is an answer. */
+export async function tryVerb(command: readonly string[], verb: readonly string[], container: RuntimeContainer, timeoutMs = COMMAND_TIMEOUT_MS): Promise<CommandResult> {
+  const result = await runOrRefuse([...command, ...verb], timeoutMs);
+  if (!result.timedOut) return result;
+  throw new BerthError("RuntimeTimeout", `the runtime's ${verb[0]} did not end within ${timeoutMs} ms and was ended`, detailOf(container));
+}
+
+async function runOrRefuse(argv: string[], timeoutMs: number): Promise<CommandResult> {
+  try {
+    return await runCommand(argv, { timeoutMs });
+  } catch (error) {
+    if (error instanceof CommandError) throw new BerthError("RuntimeUnusable", error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** RuntimeFailed with the runtime's own words: what it printed, and the last lines of its log, which often alone hold the reason. */
+export function runtimeFailure(verb: string, output: string, container: RuntimeContainer): BerthError {
+  const said = lastLines(output, 3) || reasonIn(logTail(container));
+  return new BerthError("RuntimeFailed", `the runtime's ${verb} failed: ${said}`, detailOf(container));
+}
+
+function detailOf(container: RuntimeContainer): { logTail?: string } {
+  const tail = logTail(container);
+  return tail === "" ? {} : { logTail: tail };
+}
+
+/** The last messages of the runtime's log: JSON objects, of which runsc writes no line feed between. At most 2,000 characters. */
+export function logTail(container: RuntimeContainer): string {
+  const file = runtimeLog(container);
+  if (!existsSync(file)) return "";
+  const messages = [...readFileSync(file, "utf8").matchAll(/"msg":\s*("(?:[^"\\]|\\.)*")/g)].map((match) => String(JSON.parse(match[1] ?? '""')));
+  return messages.slice(-10).join("\n").slice(-2000);
+}
+
+function reasonIn(tail: string): string {
+  return lastLines(tail, 1) || "it gave no reason";
+}
+
+/** A runtime may print a whole config.json into its error. */
+function lastLines(text: string, count: number): string {
+  return text.trim().split("\n").slice(-count).join(" ").slice(-1000);
+}

@@ -1,0 +1,145 @@
+/** What a runtime binary is and can do on this node: its version, and a trial of a tiny bundle. */
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { baselineMounts } from "../bundle/baseline.ts";
+import { configJson } from "../bundle/oci.ts";
+import { pauseProcess } from "../bundle/pause.ts";
+import { RENDER_TRAITS } from "../bundle/render.ts";
+import { BerthError } from "../errors.ts";
+import type { Cgroups } from "../host/cgroups.ts";
+import { CommandError, type CommandResult, runCommand } from "../host/command.ts";
+import { listMounts, unmount } from "../host/mounts.ts";
+import { hideUnifiedCgroup } from "./crun.ts";
+import type { AdapterName, RuntimeTraits } from "./runtime.ts";
+
+const VERSION_TIMEOUT_MS = 5_000;
+/** kvm can hang for ever; a trial takes a fifth of a second. */
+const TRIAL_TIMEOUT_MS = 10_000;
+const OLDEST_RUNSC = 2024_01_01;
+/** From this release on runsc passes ambient capabilities on. */
+const AMBIENT_RUNSC = 2026_06_01;
+
+export interface Probe {
+  readonly version: string;
+  readonly platform: string;
+  readonly traits: RuntimeTraits;
+}
+
+export interface ProbeInput {
+  readonly adapter: AdapterName;
+  readonly binary: string;
+  readonly flags: readonly string[];
+  /** Root filesystem with the pause program, for the trial. */
+  readonly pauseRootfs: string;
+  /** Folder for the trial's files. */
+  readonly dir: string;
+  readonly cgroups: Cgroups;
+  /** Group of all sandboxes. */
+  readonly cgroupRoot: string;
+}
+
+/** Throws RuntimeUnusable with the reason when the binary is missing, too old or does not work here. */
+export async function probeRuntime(input: ProbeInput): Promise<Probe> {
+  const version = await readVersion(input.binary);
+  if (input.adapter === "runsc") checkRunscAge(version, input.binary);
+  const platform = input.adapter === "runsc" ? (input.flags.find((flag) => flag.startsWith("--platform="))?.split("=")[1] ?? "systrap") : "";
+  const traits = await tryOut(input, platform);
+  return { version, platform, traits: { ambient: knowsAmbient(input.adapter, version), ...traits } };
+}
+
+/** Whether a runtime of this version passes ambient capabilities on. Also for a version that is only declared. */
+export function knowsAmbient(adapter: AdapterName, version: string): boolean {
+  return adapter !== "runsc" || (releaseDate(version) ?? 0) >= AMBIENT_RUNSC;
+}
+
+/** The date in a runsc version such as release-20260905.0 or 0.0~20240729, as a number. */
+export function releaseDate(version: string): number | undefined {
+  const date = /(?<!\d)(20\d{6})(?!\d)/.exec(version)?.[1];
+  return date === undefined ? undefined : Number(date);
+}
+
+function checkRunscAge(version: string, binary: string): void {
+  const date = releaseDate(version);
+  if (date === undefined) throw new BerthError("RuntimeUnusable", `${binary} reports the version ${JSON.stringify(version)}, which has no date: use a release build of runsc`);
+  if (date >= OLDEST_RUNSC) return;
+  throw new BerthError("RuntimeUnusable", `${binary} is runsc of ${date}; berth needs one of 2024 or newer (Debian 12 has one in bookworm-backports)`);
+}
+
+async function readVersion(binary: string): Promise<string> {
+  const result = await runOrExplain([binary, "--version"], VERSION_TIMEOUT_MS);
+  // "runsc version X", "runc version X", "crun version X"
+  const version = /version (\S+)/.exec(result.stdout)?.[1];
+  if (result.exitCode === 0 && version !== undefined) return version;
+  const said = result.timedOut ? `it did not end within ${VERSION_TIMEOUT_MS} ms` : (result.stderr || result.stdout).trim().slice(-300) || `it ended with ${result.exitCode}`;
+  throw new BerthError("RuntimeUnusable", `${binary} --version does not answer like an OCI runtime: ${said}`);
+}
+
+async function runOrExplain(argv: string[], timeoutMs: number): Promise<CommandResult> {
+  try {
+    return await runCommand(argv, { timeoutMs });
+  } catch (error) {
+    if (error instanceof CommandError) throw new BerthError("RuntimeUnusable", error.message, { cause: error });
+    throw error;
+  }
+}
+
+type TrialTraits = Pick<RuntimeTraits, "ignoreCgroups" | "hideUnifiedCgroup">;
+
+/** Runs the pause program once; where cgroups are in the way, once more in the way that avoids them. */
+async function tryOut(input: ProbeInput, platform: string): Promise<TrialTraits> {
+  const plain: TrialTraits = { ignoreCgroups: false, hideUnifiedCgroup: false };
+  const first = await trial(input, platform, plain);
+  if (first === undefined) return plain;
+  const second = input.adapter === "runsc" ? { ...plain, ignoreCgroups: true } : { ...plain, hideUnifiedCgroup: true };
+  const worthIt = /cgroup/i.test(first) && (input.adapter === "runsc" || (input.adapter === "crun" && input.cgroups.layout === "hybrid"));
+  if (worthIt && (await trial(input, platform, second)) === undefined) return second;
+  throw new BerthError("RuntimeUnusable", `${input.binary} cannot run a container on this node: ${first}`);
+}
+
+/** Runs a container that ends at once. Answers nothing when it worked, else why not. */
+async function trial(input: ProbeInput, platform: string, traits: TrialTraits): Promise<string | undefined> {
+  mkdirSync(input.dir, { recursive: true, mode: 0o700 });
+  const dir = mkdtempSync(join(input.dir, "probe-"));
+  const id = randomBytes(16).toString("hex");
+  const cgroup = `${input.cgroupRoot}/probe-${id}`;
+  try {
+    input.cgroups.create(cgroup);
+    writeFileSync(join(dir, "config.json"), trialConfig(input, traits.ignoreCgroups ? undefined : `${cgroup}/${id}`), { mode: 0o600 });
+    const log = join(dir, "log");
+    const result = await runOrExplain([...trialCommand(input, platform, traits, dir, log), "run", "--bundle", dir, id], TRIAL_TIMEOUT_MS);
+    if (result.exitCode === 0) return undefined;
+    if (result.timedOut) return `the trial did not end within ${TRIAL_TIMEOUT_MS} ms${platform === "" ? "" : ` (platform ${platform})`}`;
+    return (result.stderr || result.stdout).trim().slice(-500) || `it ended with ${result.exitCode}`;
+  } finally {
+    await input.cgroups.killAll(cgroup);
+    await input.cgroups.remove(cgroup);
+    for (const mount of listMounts(dir)) unmount(mount);
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function trialCommand(input: ProbeInput, platform: string, traits: TrialTraits, dir: string, log: string): string[] {
+  const root = join(dir, "r");
+  if (input.adapter !== "runsc") return hideUnifiedCgroup(traits.hideUnifiedCgroup, [input.binary, "--root", root, "--log", log]);
+  const cgroups = traits.ignoreCgroups ? ["--ignore-cgroups"] : [];
+  const flags = input.flags.filter((flag) => !flag.startsWith("--platform"));
+  return [input.binary, `--root=${root}`, `--log=${log}`, `--platform=${platform}`, "--network=none", "--overlay2=none", ...cgroups, ...flags];
+}
+
+function trialConfig(input: ProbeInput, cgroupsPath: string | undefined): string {
+  const { isolation, leakingRlimits } = RENDER_TRAITS[input.adapter];
+  return configJson({
+    ociVersion: "1.0.2",
+    process: { ...pauseProcess(leakingRlimits), args: ["/pause", "--version"] },
+    root: { path: input.pauseRootfs, readonly: true },
+    mounts: baselineMounts(isolation),
+    annotations: {},
+    linux: {
+      ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
+      resources: {},
+      namespaces: [{ type: "pid" }, { type: "mount" }, { type: "network" }, { type: "ipc" }, { type: "uts" }],
+    },
+  });
+}

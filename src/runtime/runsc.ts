@@ -1,0 +1,115 @@
+/** gVisor's runsc. A sandbox is one process; its apps are started into it and their exit codes are kept by it. */
+
+import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BerthError } from "../errors.ts";
+import { isAlive } from "../host/processes.ts";
+import { waitUntil } from "../monitor/conmon.ts";
+import { COMMAND_TIMEOUT_MS, runtimeFailure, runtimeLog, runVerb, tryVerb } from "./oci-cli.ts";
+import { waitOverControlSocket } from "./runsc-control.ts";
+import type { ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
+
+const APP_RUNTIME = fileURLToPath(new URL("./runsc-app.sh", import.meta.url));
+
+/** What holds for a whole sandbox and is set when pause is created. */
+export interface RunscSandbox {
+  readonly id: string;
+  /** Some container has CAP_NET_RAW, which runsc takes away without the flag. */
+  readonly rawSockets: boolean;
+}
+
+export class Runsc implements Runtime {
+  readonly #runtime: ResolvedRuntime;
+  readonly #sandbox: RunscSandbox;
+
+  constructor(runtime: ResolvedRuntime, sandbox: RunscSandbox) {
+    this.#runtime = runtime;
+    this.#sandbox = sandbox;
+  }
+
+  createCommand(container: RuntimeContainer): string[] {
+    const command = this.#command(container);
+    return container.role === "pause" ? command : ["/bin/sh", APP_RUNTIME, container.dir, String(command.length), ...command];
+  }
+
+  async start(container: RuntimeContainer): Promise<void> {
+    if (container.role === "pause") await runVerb(this.#command(container), ["start", container.id], container);
+    else await startBehindGate(container);
+  }
+
+  async signal(container: RuntimeContainer, signal: number): Promise<void> {
+    // Fails when the process has ended, which is what the caller wants in the end; the wait tells.
+    await tryVerb(this.#command(container), ["kill", container.id, String(signal)], container);
+  }
+
+  async delete(container: RuntimeContainer): Promise<void> {
+    const attempt = async (): Promise<boolean> => (await tryVerb(this.#command(container), ["delete", "--force", container.id], container)).exitCode === 0;
+    // While the sandbox is just dying, its socket refuses: that passes.
+    for (let left = 5; left > 0; left--) {
+      if (await attempt()) return;
+      await sleep(50);
+    }
+    await runVerb(this.#command(container), ["delete", "--force", container.id], container);
+  }
+
+  /** The sandbox keeps the code of an app, for everyone who asks, as long as pause lives. */
+  async waitExit(container: RuntimeContainer, signal: AbortSignal): Promise<number | undefined> {
+    const socket = join(container.root, `runsc-${this.#sandbox.id}.sock`);
+    const answer = await waitOverControlSocket(socket, container.id, signal);
+    if (answer !== "unavailable" || signal.aborted) return answer === "unavailable" ? undefined : answer;
+    const result = await tryVerb(this.#command(container), ["wait", container.id], container, 2 ** 31 - 1);
+    return result.exitCode === 0 ? parseWait(result.stdout) : undefined;
+  }
+
+  #command(container: RuntimeContainer): string[] {
+    const { binary, platform, traits, flags } = this.#runtime;
+    return [
+      binary,
+      `--root=${container.root}`,
+      `--log=${runtimeLog(container)}`,
+      "--log-format=json",
+      `--platform=${platform}`,
+      "--network=none",
+      // The root filesystem is an overlay of berthd's own already.
+      "--overlay2=none",
+      ...(traits.ignoreCgroups ? ["--ignore-cgroups"] : []),
+      ...(this.#sandbox.rawSockets ? ["--net-raw"] : []),
+      ...flags.filter((flag) => !flag.startsWith("--platform")),
+    ];
+  }
+}
+
+function parseWait(output: string): number | undefined {
+  const { exitStatus } = JSON.parse(output) as { exitStatus?: unknown };
+  return typeof exitStatus === "number" ? exitStatus : undefined;
+}
+
+/** Gives the word to the stand-in of runsc-app.sh and waits for what became of it. */
+async function startBehindGate(container: RuntimeContainer): Promise<void> {
+  const deadline = Date.now() + COMMAND_TIMEOUT_MS;
+  await openGate(container, deadline);
+  const started = join(container.dir, "started");
+  const code = await waitUntil(container.dir, () => (existsSync(started) ? Number(readFileSync(started, "utf8")) : undefined), deadline);
+  if (code === undefined) throw new BerthError("RuntimeTimeout", `the runtime's start did not end within ${COMMAND_TIMEOUT_MS} ms`);
+  if (code !== 0) throw runtimeFailure("start", "", container);
+}
+
+async function openGate(container: RuntimeContainer, deadline: number): Promise<void> {
+  for (;;) {
+    try {
+      const gate = openSync(join(container.dir, "gate"), constants.O_WRONLY | constants.O_NONBLOCK);
+      writeSync(gate, "start\n");
+      closeSync(gate);
+      return;
+    } catch (error) {
+      // ENXIO: the stand-in has not come to the gate yet.
+      const waiting = error instanceof Error && "code" in error && error.code === "ENXIO";
+      if (!waiting) throw error;
+      const gone = container.process !== undefined && !isAlive(container.process);
+      if (gone || Date.now() > deadline) throw new BerthError("RuntimeFailed", "the process that starts the app is gone");
+      await sleep(1);
+    }
+  }
+}
