@@ -1,15 +1,16 @@
 /** Runs a program to its end under a deadline. */
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
-import type { Readable } from "node:stream";
+import { Readable, pipeline } from "node:stream";
+import type { Writable } from "node:stream";
 
 const KEPT_BYTES = 64 * 1024;
 const GRACE_MS = 200;
 
 export interface CommandOptions {
   readonly timeoutMs: number;
-  /** Given on stdin, which is else empty. */
-  readonly input?: string | Uint8Array;
+  /** Given on stdin, which is else empty. A stream that fails ends stdin; who made the stream learns why. */
+  readonly input?: string | Uint8Array | Readable;
   /** The whole environment; PATH alone when absent. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -46,7 +47,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   const [binary = "", ...args] = argv;
   const started = performance.now();
   const running = execa(binary, args, {
-    ...(options.input === undefined ? { stdin: "ignore" as const } : { input: options.input }),
+    stdin: options.input === undefined ? "ignore" : "pipe",
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: options.env ?? { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin" },
     extendEnv: false,
@@ -56,6 +57,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
     reject: false,
   });
   const child = running.nodeChildProcess;
+  if (options.input !== undefined && child.stdin) feed(options.input, child.stdin);
   const stdout = keepTail(child.stdout);
   const stderr = keepTail(child.stderr);
   const timeout = killGroupAfter(child, options.timeoutMs);
@@ -72,6 +74,12 @@ export async function runCommand(argv: readonly string[], options: CommandOption
     timedOut: timeout.fired(),
     durationMs: performance.now() - started,
   };
+}
+
+/** Writes the input. A program that ends without reading it all is no fault: its exit code tells. */
+function feed(input: string | Uint8Array | Readable, stdin: Writable): void {
+  const source = typeof input === "string" || input instanceof Uint8Array ? Readable.from([input]) : input;
+  pipeline(source, stdin, () => {});
 }
 
 /** Collects a stream and answers a function that gives its last bytes as text. */

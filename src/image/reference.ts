@@ -1,18 +1,25 @@
-/** An image layout on this node. */
+/** Image references: `oci:PATH[:TAG]`. */
+import { normalize } from "node:path";
+
 export interface ImageReference {
-  readonly transport: "oci";
-  /** Absolute path of the layout. */
+  /** Folder of an OCI image layout, absolute. */
   readonly path: string;
-  /** Absent: the layout's only manifest, or the one tagged latest. */
   readonly tag?: string;
 }
 
-/** Reads oci:PATH[:TAG]. Pure; a violation is the rule that the text breaks. */
-export function parseReference(reference: string): ImageReference | { violation: string } {
-  const match = /^oci:(?<path>[^:]*)(:(?<tag>[^:]*))?$/.exec(reference);
-  if (!match?.groups) return { violation: reference.startsWith("oci:") ? "has more than one ':' after the path" : "is not an oci: reference; registries are not implemented yet" };
-  const { path = "", tag } = match.groups;
-  if (!path.startsWith("/")) return { violation: "does not name an absolute path" };
-  if (tag !== undefined && !/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/.test(tag)) return { violation: "has a tag that is not valid" };
-  return { transport: "oci", path, ...(tag === undefined ? {} : { tag }) };
+const TAG = /^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,254}$/;
+
+/** Parses a reference, or says in a sentence what is wrong with it. Touches no file. */
+export function parseReference(reference: string): ImageReference | string {
+  if (!reference.startsWith("oci:")) return "must be oci:PATH or oci:PATH:TAG, where PATH is the absolute path of an OCI image layout";
+  const rest = reference.slice("oci:".length);
+  const colon = rest.indexOf(":");
+  const path = colon === -1 ? rest : rest.slice(0, colon);
+  if (!path.startsWith("/")) return "the path of the image layout must be absolute";
+  if (/\p{Cc}/u.test(path)) return "the path of the image layout must not hold control characters";
+  if (normalize(path) !== path) return `the path of the image layout must be plain: ${normalize(path)}`;
+  if (colon === -1) return { path };
+  const tag = rest.slice(colon + 1);
+  if (!TAG.test(tag)) return "the tag must be 1 to 255 letters, digits and . _ : @ + / - and start with a letter or a digit";
+  return { path, tag };
 }
