@@ -1,4 +1,5 @@
 /** /etc/passwd and /etc/group of an image, from a root filesystem or straight from its layers. */
+import { isUtf8 } from "node:buffer";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,7 +67,7 @@ function mergeLayer(layer: string, onto: string, blob: string): void {
 
 /** Lays a folder of a layer over the one of those below: first what it hides, then what it has. Never follows a link. */
 function mergeFolder(from: string, onto: string): void {
-  const entries = readdirSync(from, { encoding: "buffer" }).map((name) => ({ name: name.toString(), meaning: readEntryName(name) }));
+  const entries = readNames(from).map((name) => ({ name, meaning: readEntryName(Buffer.from(name)) }));
   for (const { meaning } of entries) {
     if (meaning.kind === "opaque") readdirSync(onto).forEach((name) => remove(join(onto, name)));
     if (meaning.kind === "hides") remove(join(onto, meaning.name.toString()));
@@ -87,9 +88,9 @@ function mergeFolder(from: string, onto: string): void {
 
 /** In a folder that hides nothing, whiteouts mean nothing. */
 function dropWhiteouts(dir: string): void {
-  for (const name of readdirSync(dir, { encoding: "buffer" })) {
-    const path = join(dir, name.toString());
-    if (readEntryName(name).kind !== "plain") remove(path);
+  for (const name of readNames(dir)) {
+    const path = join(dir, name);
+    if (readEntryName(Buffer.from(name)).kind !== "plain") remove(path);
     else if (isFolder(path)) dropWhiteouts(path);
   }
 }
@@ -102,6 +103,12 @@ function refuseLinksToElsewhere(image: PinnedImage, root: string): void {
       throw new BerthError("ImageInvalid", `image ${image.reference}: /${path} is a symbolic link to outside /etc, which can only be followed once the image is unpacked`);
     }
   }
+}
+
+/** Names that are not UTF-8 are left out: no user database has such a name. */
+function readNames(dir: string): string[] {
+  const names = readdirSync(dir, { encoding: "buffer" });
+  return names.filter((name) => isUtf8(name)).map((name) => name.toString());
 }
 
 function isFolder(path: string): boolean {

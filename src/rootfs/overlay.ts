@@ -1,5 +1,5 @@
 /** Root filesystems of containers: an overlay over the shared layers, in the host's mount namespace, so that it outlives berthd. */
-import { chmodSync, chownSync, rmSync, statSync } from "node:fs";
+import { chownSync, existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ensureDir } from "../host/files.ts";
 import { listMounts, mountOverlay, unmount } from "../host/mounts.ts";
@@ -20,11 +20,11 @@ export class RootFilesystems {
     const [upperDir, workDir, target, empty] = ["upper", "work", "rootfs", "empty"].map((name) => this.#path(id, name)) as [string, string, string, string];
     if (listMounts(target).length > 0) return target;
     ensureDir(join(this.#dir, id));
-    const top = layerDirs.at(-1);
-    const fresh = statSync(upperDir, { throwIfNoEntry: false }) === undefined;
-    for (const dir of [workDir, target, upperDir, ...(top === undefined ? [empty] : [])]) ensureDir(dir, 0o755);
-    if (fresh && top !== undefined) takeOverRoot(upperDir, top);
-    mountOverlay({ lowerDirs: top === undefined ? [empty] : layerDirs.toReversed(), upperDir, workDir, target });
+    // An overlay has a layer at least, and an image may have none.
+    const lowerDirs = layerDirs.length === 0 ? [empty] : layerDirs.toReversed();
+    for (const dir of layerDirs.length === 0 ? [workDir, target, empty] : [workDir, target]) ensureDir(dir, 0o755);
+    if (!existsSync(upperDir)) makeUpper(upperDir, lowerDirs[0] ?? empty);
+    mountOverlay({ lowerDirs, upperDir, workDir, target });
     return target;
   }
 
@@ -44,9 +44,9 @@ export class RootFilesystems {
   }
 }
 
-/** The owner and mode of an overlay's `/` are those of its upper folder: make them the image's. */
-function takeOverRoot(upperDir: string, layerDir: string): void {
-  const { uid, gid, mode } = statSync(layerDir);
-  chownSync(upperDir, uid, gid);
-  chmodSync(upperDir, mode & 0o7777);
+/** The owner and mode of an overlay's `/` are those of its upper folder: the image's at first, then what the container makes of them. */
+function makeUpper(dir: string, topLayer: string): void {
+  const { uid, gid, mode } = statSync(topLayer);
+  ensureDir(dir, mode & 0o7777);
+  chownSync(dir, uid, gid);
 }

@@ -1,0 +1,1 @@
+export * from "../../src/dev/test-image.ts";
