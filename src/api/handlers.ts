@@ -1,0 +1,173 @@
+/** Between grpc-js and the services: decodes, refuses unknown fields, counts, maps errors, and keeps the pace of slow readers. */
+
+import type { DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import {
+  type handleBidiStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type ServerDuplexStream,
+  type ServerWritableStream,
+  type StatusObject,
+  status,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { BerthError, invalidRequest } from "../errors.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Decoded } from "./adapter.ts";
+import { toStatus } from "./status.ts";
+import { unknownFields } from "./unknown-fields.ts";
+
+type Method = Pick<DescMethod, "methodKind" | "input" | "output">;
+type Methods = Record<string, Method>;
+
+/**
+ * What a method does. A unary handler is not told when its caller hangs up: what was begun is finished. A stream ends when `signal` fires.
+ * Each request of a bidirectional stream gets one answer, in order.
+ */
+type Handler<M extends Method> = M["methodKind"] extends "server_streaming"
+  ? (request: MessageShape<M["input"]>, signal: AbortSignal) => AsyncIterable<MessageInitShape<M["output"]>>
+  : (request: MessageShape<M["input"]>) => Promise<MessageInitShape<M["output"]>> | MessageInitShape<M["output"]>;
+
+export type Handlers<S extends { method: Methods }> = { readonly [K in keyof S["method"]]: Handler<S["method"][K]> };
+
+export interface Service {
+  readonly description: DescService;
+  readonly handlers: Readonly<Record<string, (request: never, signal: AbortSignal) => unknown>>;
+}
+
+/** Ties a service to its handlers; the compiler holds them to the proto. */
+export function service<S extends DescService & { method: Methods }>(description: S, handlers: Handlers<S>): Service {
+  return { description, handlers: handlers as Service["handlers"] };
+}
+
+/** What the calls of all services share. */
+export interface CallContext {
+  readonly logger: Logger;
+  /** Counts an answered call: package.Service/Method, code such as OK, seconds. */
+  readonly answered: (method: string, code: string, seconds: number) => void;
+  /** Fires when the server goes: streams end. */
+  readonly closing: AbortSignal;
+}
+
+export function implementation({ description, handlers }: Service, context: CallContext): UntypedServiceImplementation {
+  return Object.fromEntries(
+    description.methods.map((method) => {
+      const handler = handlers[method.localName];
+      if (!handler) throw new Error(`${description.typeName}.${method.name} has no handler`);
+      return [method.localName, bind(method, handler as (request: Message, signal: AbortSignal) => unknown, context)];
+    }),
+  );
+}
+
+type AnyHandler = (request: Message, signal: AbortSignal) => unknown;
+
+function bind(method: DescMethod, handler: AnyHandler, context: CallContext): UntypedServiceImplementation[string] {
+  switch (method.methodKind) {
+    case "unary":
+      return unary(method, handler, context);
+    case "server_streaming":
+      return serverStreaming(method, handler, context);
+    case "bidi_streaming":
+      return bidiStreaming(method, handler, context);
+    case "client_streaming":
+      throw new Error(`${method.name}: client streaming is not used`);
+  }
+}
+
+function unary(method: DescMethod, handler: AnyHandler, context: CallContext): handleUnaryCall<Decoded, Message> {
+  return (call, callback) => {
+    const answer = async () => {
+      const request = requestOf(method, call.request);
+      return create(method.output, (await handler(request, context.closing)) as Message);
+    };
+    const done = timer(method, context);
+    answer().then(
+      (message) => {
+        done(status.OK);
+        callback(null, message);
+      },
+      (error: unknown) => {
+        const refusal = toStatus(error, context.logger);
+        done(refusal.code);
+        callback(refusal);
+      },
+    );
+  };
+}
+
+function serverStreaming(method: DescMethod, handler: AnyHandler, context: CallContext): handleServerStreamingCall<Decoded, Message> {
+  return (call) => {
+    void run(method, call, context, async (signal) => {
+      const answers = handler(requestOf(method, call.request), signal) as AsyncIterable<Message>;
+      for await (const answer of answers) {
+        await send(call, create(method.output, answer), signal);
+        if (signal.aborted) return;
+      }
+    });
+  };
+}
+
+function bidiStreaming(method: DescMethod, handler: AnyHandler, context: CallContext): handleBidiStreamingCall<Decoded, Message> {
+  return (call) => {
+    void run(method, call, context, async (signal) => {
+      // Its end must not destroy the side that answers.
+      for await (const decoded of call.iterator({ destroyOnReturn: false })) {
+        const answer = await handler(requestOf(method, decoded as Decoded), signal);
+        await send(call, create(method.output, answer as Message), signal);
+        if (signal.aborted) return;
+      }
+    });
+  };
+}
+
+type AnswerStream = ServerWritableStream<Decoded, Message> | ServerDuplexStream<Decoded, Message>;
+
+/** Runs a stream to its status. Whoever hung up gets none. */
+async function run(method: DescMethod, call: AnswerStream, context: CallContext, body: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const done = timer(method, context);
+  const hangUp = new AbortController();
+  call.on("cancelled", () => hangUp.abort());
+  try {
+    await body(AbortSignal.any([hangUp.signal, context.closing]));
+    if (context.closing.aborted) throw new BerthError("Unavailable", "berthd is shutting down");
+    done(hangUp.signal.aborted ? status.CANCELLED : status.OK);
+    call.end();
+  } catch (error) {
+    if (hangUp.signal.aborted) {
+      done(status.CANCELLED);
+      return;
+    }
+    const refusal = toStatus(error, context.logger);
+    done(refusal.code);
+    call.emit("error", refusal satisfies StatusObject);
+  }
+}
+
+/** Writes one message and waits until the reader has taken enough of what came before. */
+async function send(call: AnswerStream, message: Message, signal: AbortSignal): Promise<void> {
+  if (signal.aborted || call.write(message)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const settle = () => resolve();
+  call.once("drain", settle);
+  call.once("close", settle);
+  signal.addEventListener("abort", settle, { once: true });
+  await promise;
+  call.off("drain", settle);
+  call.off("close", settle);
+  signal.removeEventListener("abort", settle);
+}
+
+function requestOf(method: DescMethod, decoded: Decoded): Message {
+  if ("fault" in decoded) {
+    throw invalidRequest([{ field: "", rule: decoded.fault, value: "bytes", allowed: `an encoded ${method.input.typeName}` }]);
+  }
+  const violations = unknownFields(method.input, decoded.message);
+  if (violations.length > 0) throw invalidRequest(violations);
+  return decoded.message;
+}
+
+function timer(method: DescMethod, context: CallContext): (code: number) => void {
+  const start = performance.now();
+  return (code) => context.answered(`${method.parent.typeName}/${method.name}`, status[code] ?? "UNKNOWN", (performance.now() - start) / 1000);
+}

@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Health as HealthDescription } from "../gen/grpc/health/v1/health_pb.js";
+import type { Logger } from "../observe/logger.ts";
+import type { NodeInventory } from "../observe/inventory.ts";
+import { serviceDefinition } from "./adapter.ts";
+import { implementation } from "./handlers.ts";
+import { Health } from "./health.ts";
+import { nodeService } from "./node-service.ts";
+import { reflectionServices } from "./reflection.ts";
+import { type SandboxesPort, sandboxesService } from "./sandboxes-service.ts";
+import { socketPath } from "./client.ts";
+import { claimSocketPath, guardSocket } from "./unix-socket.ts";
+
+export interface ApiServerOptions {
+  readonly sandboxes: SandboxesPort;
+  readonly inventory: Pick<NodeInventory, "info">;
+  /** Each unix:///PATH. */
+  readonly listen: readonly string[];
+  readonly logger: Logger;
+  /** Counts an answered call; see Metrics.answered. */
+  readonly answered?: (method: string, code: string, seconds: number) => void;
+}
+
+/** The gRPC server. It is not serving, for grpc.health.v1, until setServing says so. */
+export class ApiServer {
+  readonly #server: Server;
+  readonly #health: Health;
+  readonly #closing: AbortController;
+
+  private constructor(server: Server, health: Health, closing: AbortController) {
+    this.#server = server;
+    this.#health = health;
+    this.#closing = closing;
+  }
+
+  /** Listens on every socket, or on none: throws when one cannot be had. */
+  static async start(options: ApiServerOptions): Promise<ApiServer> {
+    const closing = new AbortController();
+    const own = [sandboxesService(options.sandboxes), nodeService(options.inventory)];
+    const health = new Health(own.map(({ description }) => description.typeName));
+    const reflection = reflectionServices([...own.map(({ description }) => description), HealthDescription]);
+    const context = { logger: options.logger, answered: options.answered ?? (() => undefined), closing: closing.signal };
+    const server = new Server();
+    for (const entry of [...own, health.service, ...reflection]) {
+      server.addService(serviceDefinition(entry.description), implementation(entry, context));
+    }
+    const api = new ApiServer(server, health, closing);
+    try {
+      for (const address of options.listen) await bind(server, address);
+    } catch (error) {
+      server.forceShutdown();
+      throw error;
+    }
+    return api;
+  }
+
+  setServing(serving: boolean): void {
+    this.#health.setServing(serving);
+  }
+
+  get serving(): boolean {
+    return this.#health.serving;
+  }
+
+  /** Takes no new calls, ends streams, lets unary calls finish for so long, then hangs up. What they began goes on. */
+  async close(graceMs: number): Promise<void> {
+    this.setServing(false);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.tryShutdown(() => resolve());
+    this.#closing.abort();
+    const patience = new AbortController();
+    await Promise.race([promise, sleep(graceMs, undefined, { signal: patience.signal }).catch(() => undefined)]);
+    patience.abort();
+    this.#server.forceShutdown();
+  }
+}
+
+async function bind(server: Server, address: string): Promise<void> {
+  const path = socketPath(address);
+  if (path === undefined) throw new Error(`cannot listen on ${address}: it is not unix:///PATH`);
+  await claimSocketPath(path);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => (error ? reject(error) : resolve()));
+  await promise;
+  guardSocket(path);
+}

@@ -1,0 +1,181 @@
+/** Requests: from messages to what the rooms below take. Pure; every fault is a violation with the field's path. */
+
+import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { invalidRequest, type Violation } from "../errors.ts";
+import {
+  AmbientMode,
+  AmbientModeSchema,
+  type Capabilities,
+  type Container,
+  type ObjectMeta,
+  type SandboxSpec,
+  SandboxSpecSchema,
+  type SecurityContext,
+} from "../gen/berth/v1/sandbox_pb.js";
+import type { SandboxesGetRequest, SandboxesListRequest } from "../gen/berth/v1/sandboxes_pb.js";
+import type { SandboxRequest, SandboxSpec as ParsedSpec } from "../sandbox/spec.ts";
+import { parseTogether } from "../sandbox/together.ts";
+import { show } from "../sandbox/violations.ts";
+
+/** The part that Create and Render share. */
+interface SandboxMessages {
+  readonly metadata?: ObjectMeta | undefined;
+  readonly spec?: SandboxSpec | undefined;
+}
+
+/** Parses metadata and spec of a request; `found` is what else is wrong with it. */
+export function readSandboxRequest(request: SandboxMessages, found: readonly Violation[] = []): SandboxRequest {
+  const document = { metadata: request.metadata && metadataDocument(request.metadata), spec: request.spec && specDocument(request.spec) };
+  return parseTogether(document, [...found, ...metadataViolations(request.metadata), ...ambientViolations(request.spec)]);
+}
+
+function metadataDocument({ namespace, name, labels }: ObjectMeta): unknown {
+  return set({ namespace, name, labels });
+}
+
+function specDocument({ runtimeClassName, containers }: SandboxSpec): unknown {
+  return set({ runtimeClassName, containers: containers.map(containerDocument) });
+}
+
+function containerDocument({ name, image, command, args, env, workingDir, securityContext }: Container): unknown {
+  const variables = env.map((variable) => set({ name: variable.name, value: variable.value }));
+  return set({ name, image, command, args, env: variables, workingDir, securityContext: securityContext && securityDocument(securityContext) });
+}
+
+function securityDocument({ capabilities, runAsUser, runAsGroup }: SecurityContext): unknown {
+  return set({
+    capabilities: capabilities && set({ add: capabilities.add, drop: capabilities.drop, ambient: ambientOf(capabilities) }),
+    runAsUser: runAsUser === undefined ? undefined : Number(runAsUser),
+    runAsGroup: runAsGroup === undefined ? undefined : Number(runAsGroup),
+  });
+}
+
+function ambientOf({ ambientMode, ambient }: Capabilities): "auto" | readonly string[] | undefined {
+  if (ambientMode === AmbientMode.AUTO) return "auto";
+  return ambientMode === AmbientMode.LIST ? ambient : undefined;
+}
+
+/** Only what the caller set: the wire does not tell an empty text or list from none. An empty ambient list with mode LIST is one. */
+function set(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([key, value]) => value !== undefined && (key === "ambient" || !isEmpty(value))));
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === "" || (Array.isArray(value) && value.length === 0);
+}
+
+function metadataViolations(metadata: ObjectMeta | undefined): Violation[] {
+  const outputOnly = { rule: "is set by berthd", allowed: "leave it out" };
+  const violations: Violation[] = [];
+  if (metadata?.id) violations.push({ field: "metadata.id", value: show(metadata.id), ...outputOnly });
+  if (metadata?.createdAt) violations.push({ field: "metadata.createdAt", value: "a time", ...outputOnly });
+  // Parsers drop this key, as assigning it would change an object's prototype.
+  if (metadata && Object.hasOwn(metadata.labels, "__proto__")) {
+    violations.push({ field: "metadata.labels.__proto__", rule: "is not a label key", value: show("__proto__"), allowed: "Kubernetes' label syntax" });
+  }
+  return violations;
+}
+
+function ambientViolations(spec: SandboxSpec | undefined): Violation[] {
+  return (spec?.containers ?? []).flatMap(({ securityContext }, index) => {
+    const capabilities = securityContext?.capabilities;
+    if (!capabilities) return [];
+    const path = `spec.containers[${index}].securityContext.capabilities`;
+    if (AmbientModeSchema.value[capabilities.ambientMode] === undefined) {
+      const allowed = AmbientModeSchema.values.map(({ name }) => name).join(", ");
+      return [{ field: `${path}.ambientMode`, rule: "is not a mode that this berthd knows", value: show(capabilities.ambientMode), allowed }];
+    }
+    if (capabilities.ambient.length === 0 || capabilities.ambientMode === AmbientMode.LIST) return [];
+    const rule = "is only used with mode AMBIENT_MODE_LIST";
+    return [{ field: `${path}.ambient`, rule, value: show(capabilities.ambient), allowed: "no list, or ambientMode AMBIENT_MODE_LIST" }];
+  });
+}
+
+/** The messages that ask for a parsed request; readSandboxRequest reads the same back. */
+export function sandboxMessages({ metadata, spec }: SandboxRequest): { metadata: { namespace: string; name: string; labels: Record<string, string> }; spec: SandboxSpec } {
+  return { metadata: { namespace: metadata.namespace, name: metadata.name, labels: { ...metadata.labels } }, spec: specMessage(spec) };
+}
+
+export function specMessage(spec: ParsedSpec): SandboxSpec {
+  return create(SandboxSpecSchema, {
+    runtimeClassName: spec.runtimeClassName,
+    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext: { capabilities, runAsUser, runAsGroup } }) => ({
+      name,
+      image,
+      command: [...command],
+      args: [...args],
+      env: env.map((variable) => ({ name: variable.name, value: variable.value })),
+      workingDir,
+      securityContext: {
+        capabilities: { add: [...capabilities.add], drop: [...capabilities.drop], ...ambientMessage(capabilities.ambient) },
+        ...(runAsUser === undefined ? {} : { runAsUser: BigInt(runAsUser) }),
+        ...(runAsGroup === undefined ? {} : { runAsGroup: BigInt(runAsGroup) }),
+      },
+    })),
+  });
+}
+
+function ambientMessage(ambient: "never" | "auto" | readonly string[]): { ambientMode: AmbientMode; ambient: string[] } {
+  if (ambient === "never") return { ambientMode: AmbientMode.NEVER, ambient: [] };
+  if (ambient === "auto") return { ambientMode: AmbientMode.AUTO, ambient: [] };
+  return { ambientMode: AmbientMode.LIST, ambient: [...ambient] };
+}
+
+const MAX_REQUEST_ID = 128;
+const MAX_PAGE = 1000;
+const DEFAULT_PAGE = 100;
+const MAX_GRACE_MS = 3_600_000;
+const DEFAULT_GRACE_MS = 10_000;
+
+export function requestIdViolations(requestId: string): Violation[] {
+  if ([...requestId].length <= MAX_REQUEST_ID) return [];
+  return [{ field: "requestId", rule: "is too long", value: show(requestId), allowed: `at most ${MAX_REQUEST_ID} characters` }];
+}
+
+export function idViolations(id: string, field = "id"): Violation[] {
+  if (/^[0-9a-f]{32}$/.test(id)) return [];
+  return [{ field, rule: id === "" ? "is required" : "is not an id", value: show(id), allowed: "the full id: 32 lower-case hex digits" }];
+}
+
+/** Throws when there is a violation. */
+export function refuse(violations: readonly Violation[]): void {
+  if (violations.length > 0) throw invalidRequest(violations);
+}
+
+export type Target = { id: string } | { namespace: string; name: string };
+
+export function readTarget({ target }: SandboxesGetRequest): Target {
+  if (target.case === "id") {
+    refuse(idViolations(target.value));
+    return { id: target.value };
+  }
+  if (target.case === "name" && target.value.name !== "") return { namespace: target.value.namespace || "default", name: target.value.name };
+  const field = target.case === "name" ? "name.name" : "target";
+  throw invalidRequest([{ field, rule: "is required", value: "nothing", allowed: "an id, or a name in a namespace" }]);
+}
+
+export interface ListFilter {
+  namespace?: string;
+  labels: Record<string, string>;
+  pageSize: number;
+  pageToken: string;
+}
+
+export function readListFilter({ namespace, labels, pageSize, pageToken }: SandboxesListRequest): ListFilter {
+  if (pageSize < 0 || pageSize > MAX_PAGE) {
+    const allowed = `1 to ${MAX_PAGE}, or 0 for ${DEFAULT_PAGE}`;
+    throw invalidRequest([{ field: "pageSize", rule: "is out of range", value: show(pageSize), allowed }]);
+  }
+  return { ...(namespace === "" ? {} : { namespace }), labels: { ...labels }, pageSize: pageSize || DEFAULT_PAGE, pageToken };
+}
+
+/** Reads {id, gracePeriod}; the grace comes in milliseconds. */
+export function readEnding({ id, gracePeriod }: { id: string; gracePeriod?: Duration | undefined }): { id: string; graceMs: number } {
+  const graceMs = gracePeriod ? Number(gracePeriod.seconds) * 1000 + gracePeriod.nanos / 1e6 : DEFAULT_GRACE_MS;
+  const valid = graceMs >= 0 && graceMs <= MAX_GRACE_MS && Math.abs(gracePeriod?.nanos ?? 0) < 1e9;
+  const graceViolation = { field: "gracePeriod", rule: "is out of range", value: `${graceMs / 1000}s`, allowed: "0s to 3600s" };
+  refuse([...idViolations(id), ...(valid ? [] : [graceViolation])]);
+  return { id, graceMs };
+}
+

@@ -1,0 +1,129 @@
+/** Reads a Kubernetes Pod manifest as far as berth implements it; every other field is refused by name, nothing is dropped. Pure. */
+
+import type { Violation } from "../errors.ts";
+import { fieldPath, show } from "./violations.ts";
+
+/** What a Pod says, as the document that parseSandboxRequest takes, with the Pod's own paths. */
+export interface PodReading {
+  readonly document: unknown;
+  readonly violations: Violation[];
+  readonly warnings: string[];
+}
+
+/** How a field of the manifest is read. */
+type Field = "as it is" | "checked here" | ObjectFields | readonly [ObjectFields];
+
+/** The fields of one object of the manifest. */
+interface ObjectFields {
+  readonly implemented: Readonly<Record<string, Field>>;
+  /** Fields of Kubernetes that berth does not implement yet. */
+  readonly later: readonly string[];
+}
+
+const CAPABILITIES: ObjectFields = { implemented: { add: "as it is", drop: "as it is" }, later: [] };
+
+const SECURITY_CONTEXT: ObjectFields = {
+  implemented: { capabilities: CAPABILITIES, runAsUser: "as it is", runAsGroup: "as it is" },
+  later: [
+    ...["allowPrivilegeEscalation", "appArmorProfile", "privileged", "procMount", "readOnlyRootFilesystem", "runAsNonRoot"],
+    ...["seLinuxOptions", "seccompProfile", "windowsOptions"],
+  ],
+};
+
+const ENV_VAR: ObjectFields = { implemented: { name: "as it is", value: "as it is" }, later: ["valueFrom"] };
+
+const CONTAINER: ObjectFields = {
+  implemented: {
+    name: "as it is",
+    image: "as it is",
+    command: "as it is",
+    args: "as it is",
+    env: [ENV_VAR],
+    workingDir: "as it is",
+    securityContext: SECURITY_CONTEXT,
+  },
+  later: [
+    ...["envFrom", "imagePullPolicy", "lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "resources", "restartPolicy"],
+    ...["restartPolicyRules", "startupProbe", "stdin", "stdinOnce", "terminationMessagePath", "terminationMessagePolicy", "tty"],
+    ...["volumeDevices", "volumeMounts"],
+  ],
+};
+
+const POD_SPEC: ObjectFields = {
+  implemented: { runtimeClassName: "as it is", restartPolicy: "checked here", containers: [CONTAINER] },
+  later: [
+    ...["activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks"],
+    ...["ephemeralContainers", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname", "hostnameOverride"],
+    ...["imagePullSecrets", "initContainers", "nodeName", "nodeSelector", "os", "overhead", "preemptionPolicy", "priority"],
+    ...["priorityClassName", "readinessGates", "resourceClaims", "resources", "schedulerName", "schedulingGates", "securityContext"],
+    ...["serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain"],
+    ...["terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "volumes", "workloadRef"],
+  ],
+};
+
+const METADATA: ObjectFields = {
+  implemented: { namespace: "as it is", name: "as it is", labels: "as it is" },
+  later: [
+    ...["annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generateName"],
+    ...["generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"],
+  ],
+};
+
+const POD: ObjectFields = {
+  implemented: { apiVersion: "checked here", kind: "checked here", metadata: METADATA, spec: POD_SPEC },
+  later: ["status"],
+};
+
+const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
+
+/** Reads {apiVersion: v1, kind: Pod, metadata, spec}. */
+export function readPod(pod: Readonly<Record<string, unknown>>): PodReading {
+  const violations: Violation[] = [];
+  const document = readObject(pod, POD, [], violations);
+  const restartPolicy = isObject(pod["spec"]) ? pod["spec"]["restartPolicy"] : undefined;
+  const absent = restartPolicy === undefined || restartPolicy === null;
+  if (!absent && restartPolicy !== "Never") violations.push(restartViolation(restartPolicy));
+  const warnings = absent ? ["spec.restartPolicy is not set: Kubernetes would restart containers (Always), berth runs them once (Never)"] : [];
+  return { document, violations, warnings };
+}
+
+function restartViolation(value: unknown): Violation {
+  const known = typeof value === "string" && RESTART_POLICIES.includes(value);
+  const rule = known ? `${value} is not implemented by berth yet` : "is not a restart policy";
+  return { field: "spec.restartPolicy", rule, value: show(value), allowed: "Never" };
+}
+
+/** Keeps what is implemented. As for Kubernetes, null is the same as not there. What is of a wrong type is left to the parser. */
+function readObject(value: unknown, fields: ObjectFields, path: readonly PropertyKey[], violations: Violation[]): unknown {
+  if (!isObject(value)) return value;
+  const kept: [string, unknown][] = [];
+  for (const [key, inner] of Object.entries(value)) {
+    const field = Object.hasOwn(fields.implemented, key) ? fields.implemented[key] : undefined;
+    if (field === undefined) {
+      if (inner !== null || !fields.later.includes(key)) violations.push(refusedField(key, inner, fields, path));
+    } else if (inner !== null && field !== "checked here") {
+      kept.push([key, readField(inner, field, [...path, key], violations)]);
+    }
+  }
+  return Object.fromEntries(kept);
+}
+
+function readField(value: unknown, field: Exclude<Field, "checked here">, path: readonly PropertyKey[], violations: Violation[]): unknown {
+  if (field === "as it is") return value;
+  if (!isList(field)) return readObject(value, field, path, violations);
+  const [item] = field;
+  return Array.isArray(value) ? value.map((entry, index) => readObject(entry, item, [...path, index], violations)) : value;
+}
+
+function refusedField(key: string, value: unknown, fields: ObjectFields, path: readonly PropertyKey[]): Violation {
+  const rule = fields.later.includes(key) ? "is not implemented by berth yet" : "is not a field of a Pod";
+  return { field: fieldPath([...path, key]), rule, value: show(value), allowed: "leave it out" };
+}
+
+function isList(field: Field): field is readonly [ObjectFields] {
+  return Array.isArray(field);
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
