@@ -1,7 +1,7 @@
 /** Runs a program to its end under a deadline. */
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
-import { Readable, pipeline } from "node:stream";
+import { Readable } from "node:stream";
 import type { Writable } from "node:stream";
 
 const KEPT_BYTES = 64 * 1024;
@@ -9,7 +9,7 @@ const GRACE_MS = 200;
 
 export interface CommandOptions {
   readonly timeoutMs: number;
-  /** Given on stdin, which is else empty. A stream that fails ends stdin; who made the stream learns why. */
+  /** Given on stdin, which is else empty. A stream is always read to its end; one that fails ends stdin. */
   readonly input?: string | Uint8Array | Readable;
   /** The whole environment; PATH alone when absent. */
   readonly env?: Readonly<Record<string, string>>;
@@ -76,10 +76,16 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   };
 }
 
-/** Writes the input. A program that ends without reading it all is no fault: its exit code tells. */
+/** Writes the input. What the program does not read is read to its end all the same, for those who count the bytes. */
 function feed(input: string | Uint8Array | Readable, stdin: Writable): void {
   const source = typeof input === "string" || input instanceof Uint8Array ? Readable.from([input]) : input;
-  pipeline(source, stdin, () => {});
+  const drain = (): void => {
+    source.unpipe(stdin);
+    source.resume();
+  };
+  stdin.once("error", drain).once("close", drain); // a program that ends early is no fault: its exit code tells
+  source.once("error", () => stdin.end()).once("close", () => stdin.end());
+  source.pipe(stdin);
 }
 
 /** Collects a stream and answers a function that gives its last bytes as text. */

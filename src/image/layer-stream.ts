@@ -46,7 +46,6 @@ async function verify(layer: ImageLayer, tar: PassThrough): Promise<void> {
     await pipeline(file.createReadStream({ highWaterMark: 256 * 1024 }), blob.tap, decompressor(layer.mediaType), content.tap, tar);
   } catch (error) {
     tar.destroy();
-    // Data that does not decompress and a reader that went away look alike here; unpackTar() tells which matters.
     throw new BerthError("ImageInvalid", `${layer.path}: ${toBerthError(error).message}`, { cause: error });
   }
   if (blob.digest() !== layer.digest) throw new BerthError("ImageInvalid", `${layer.path}: its content has the digest ${blob.digest()}`);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { BerthError } from "../errors.ts";
 import { FileInRootError, readFileInRoot } from "../host/files.ts";
-import type { ImageLayer, PinnedImage } from "./image.ts";
+import type { ImageConfig, ImageLayer, PinnedImage } from "./image.ts";
 import { layerCompression } from "./layer-stream.ts";
 import { parseReference } from "./reference.ts";
 import type { ImageReference } from "./reference.ts";
@@ -67,15 +67,24 @@ export async function resolveImage(reference: string): Promise<PinnedImage> {
   return {
     reference,
     digest: descriptor.digest,
-    config: {
-      entrypoint: config.config?.Entrypoint ?? [],
-      cmd: config.config?.Cmd ?? [],
-      env: config.config?.Env ?? [],
-      user: config.config?.User ?? "",
-      workingDir: config.config?.WorkingDir ?? "",
-      stopSignal: config.config?.StopSignal ?? "",
-    },
+    config: imageConfig(config),
     layers: pinLayers(layout, descriptor, manifest.layers, config.rootfs.diff_ids),
+  };
+}
+
+/** Reads the text of an OCI image config, as it stands in a blob. Errors: BerthError ImageInvalid naming `file`. */
+export function parseImageConfig(text: string, file: string): ImageConfig {
+  return imageConfig(parseJson(file, Buffer.from(text), Config.omit({ rootfs: true })));
+}
+
+function imageConfig({ config }: Pick<z.infer<typeof Config>, "config">): ImageConfig {
+  return {
+    entrypoint: config?.Entrypoint ?? [],
+    cmd: config?.Cmd ?? [],
+    env: config?.Env ?? [],
+    user: config?.User ?? "",
+    workingDir: config?.WorkingDir ?? "",
+    stopSignal: config?.StopSignal ?? "",
   };
 }
 
