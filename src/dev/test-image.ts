@@ -1,7 +1,19 @@
 /** Builds OCI image layouts for tests and trials: from described files, by GNU tar, without a network. Needs root for owners and devices. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, lchownSync, linkSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -78,8 +90,14 @@ export function makeLayout(dir: string, source: LayoutSource): string {
  * An image of one layer with busybox (Debian's busybox-static) at /bin/busybox, a link in /bin for each applet, /etc/passwd and
  * group with root, app (1000:1000) and nobody (65534), and /tmp. Answers `oci:DIR:latest`.
  */
-export function busyboxImage(dir: string, more: { config?: ImageSettings; extraFiles?: Readonly<Record<string, string | FileEntry>> } = {}): string {
-  const applets = execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" }).trim().split("\n").filter((name) => name !== "busybox");
+export function busyboxImage(
+  dir: string,
+  more: { config?: ImageSettings; extraFiles?: Readonly<Record<string, string | FileEntry>> } = {},
+): string {
+  const applets = execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .filter((name) => name !== "busybox");
   const files: Record<string, string | FileEntry> = {
     "bin/busybox": { content: readFileSync("/bin/busybox"), mode: 0o755 },
     ...Object.fromEntries(applets.map((name) => [`bin/${name}`, { symlink: "/bin/busybox" }])),
@@ -124,8 +142,19 @@ export function makeTar(files: Readonly<Record<string, string | FileEntry>>): Bu
     for (const [path, entry] of Object.entries(files)) makeEntry(tree, path, typeof entry === "string" ? { content: entry } : entry);
     const names = files["."] === undefined ? readdirSync(tree).sort() : ["."];
     const list = Buffer.from(names.map((name) => `${name}\0`).join(""));
-    const options = ["--sort=name", "--mtime=@0", "--numeric-owner", "--format=pax", "--pax-option=delete=atime,delete=ctime", "--xattrs", "--xattrs-include=*"];
-    return execFileSync("tar", ["-c", ...options, "--null", "--no-recursion", "-C", tree, "--recursion", "-T", "-"], { input: list, maxBuffer: 2 ** 31 - 1 });
+    const options = [
+      "--sort=name",
+      "--mtime=@0",
+      "--numeric-owner",
+      "--format=pax",
+      "--pax-option=delete=atime,delete=ctime",
+      "--xattrs",
+      "--xattrs-include=*",
+    ];
+    return execFileSync("tar", ["-c", ...options, "--null", "--no-recursion", "-C", tree, "--recursion", "-T", "-"], {
+      input: list,
+      maxBuffer: 2 ** 31 - 1,
+    });
   } finally {
     rmSync(tree, { recursive: true, force: true });
   }
@@ -143,7 +172,8 @@ function makeEntry(tree: string, path: string, entry: FileEntry): void {
   if (entry.hardlink !== undefined) return; // it is the other entry's file
   if (entry.uid !== undefined || entry.gid !== undefined) lchownSync(target, entry.uid ?? 0, entry.gid ?? 0);
   if (entry.symlink === undefined) chmodSync(target, entry.mode ?? (entry.directory || path === "." ? 0o755 : 0o644));
-  for (const [name, value] of Object.entries(entry.xattrs ?? {})) execFileSync("python3", ["-c", "import os,sys; os.setxattr(sys.argv[1], sys.argv[2], sys.argv[3].encode())", target, name, value]);
+  for (const [name, value] of Object.entries(entry.xattrs ?? {}))
+    execFileSync("python3", ["-c", "import os,sys; os.setxattr(sys.argv[1], sys.argv[2], sys.argv[3].encode())", target, name, value]);
 }
 
 function compress(tar: Uint8Array, compression: "none" | "gzip" | "zstd"): Uint8Array {

@@ -86,7 +86,9 @@ export class Cgroups {
   /** Who is in the subtree. Listed twice around taking the identity, so that a pid that was used again meanwhile is not taken for a member. */
   #processes(path: string): ProcessIdentity[] {
     const dirs = this.#dirs(path);
-    const identities = pidsOf(dirs).map(processIdentity).filter((identity) => identity !== undefined);
+    const identities = pidsOf(dirs)
+      .map(processIdentity)
+      .filter((identity) => identity !== undefined);
     const still = new Set(pidsOf(dirs));
     return identities.filter(({ pid }) => still.has(pid));
   }
@@ -124,12 +126,16 @@ function delegateControllers(dir: string): void {
 }
 
 function words(file: string): string[] {
-  return readFileSync(file, "utf8").split(/\s+/).filter((word) => word !== "");
+  return readFileSync(file, "utf8")
+    .split(/\s+/)
+    .filter((word) => word !== "");
 }
 
 function childGroups(dir: string): string[] {
   try {
-    return readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return readdirSync(dir, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENODEV")) return [];
     throw error;
@@ -138,7 +144,9 @@ function childGroups(dir: string): string[] {
 
 /** Removes depth first; false when a group is still in use, such as by a process that was killed but has not ended. */
 function removeTree(dir: string): boolean {
-  const childrenGone = childGroups(dir).map((name) => removeTree(join(dir, name))).every(Boolean);
+  const childrenGone = childGroups(dir)
+    .map((name) => removeTree(join(dir, name)))
+    .every(Boolean);
   if (!childrenGone) return false;
   try {
     if (existsSync(dir)) rmdirSync(dir);
@@ -159,7 +167,9 @@ function pidsOf(dirs: readonly string[]): number[] {
 
 function pidsIn(file: string): number[] {
   try {
-    return words(file).map(Number).filter((pid) => pid > 0);
+    return words(file)
+      .map(Number)
+      .filter((pid) => pid > 0);
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENODEV")) return [];
     throw error;

@@ -96,21 +96,41 @@ type Bytes = Buffer | null;
 
 const libc = koffi.load("libc.so.6");
 const calls = {
-  mount: libc.func("mount", "int", ["void *", "void *", "void *", "ulong", "void *"]) as
-    (source: Bytes, target: Bytes, type: Bytes, flags: number, data: Bytes) => number,
+  mount: libc.func("mount", "int", ["void *", "void *", "void *", "ulong", "void *"]) as (
+    source: Bytes,
+    target: Bytes,
+    type: Bytes,
+    flags: number,
+    data: Bytes,
+  ) => number,
   umount2: libc.func("umount2", "int", ["void *", "int"]) as (target: Bytes, flags: number) => number,
   unshare: libc.func("unshare", "int", ["int"]) as (flags: number) => number,
   setns: libc.func("setns", "int", ["int", "int"]) as (fd: number, type: number) => number,
   mknod: libc.func("mknod", "int", ["void *", "uint", "ulong"]) as (path: Bytes, mode: number, device: number) => number,
-  lsetxattr: libc.func("lsetxattr", "int", ["void *", "void *", "void *", "size_t", "int"]) as
-    (path: Bytes, name: Bytes, value: Bytes, size: number, flags: number) => number,
+  lsetxattr: libc.func("lsetxattr", "int", ["void *", "void *", "void *", "size_t", "int"]) as (
+    path: Bytes,
+    name: Bytes,
+    value: Bytes,
+    size: number,
+    flags: number,
+  ) => number,
   socket: libc.func("socket", "int", ["int", "int", "int"]) as (family: number, type: number, protocol: number) => number,
   ioctl: libc.func("ioctl", "int", ["int", "ulong", "void *"]) as (fd: number, request: number, buffer: Bytes) => number,
-  openat2: libc.func("syscall", "long", ["long", "int", "void *", "void *", "size_t"]) as
-    (number: number, dirFd: number, path: Bytes, how: Bytes, size: number) => number,
+  openat2: libc.func("syscall", "long", ["long", "int", "void *", "void *", "size_t"]) as (
+    number: number,
+    dirFd: number,
+    path: Bytes,
+    how: Bytes,
+    size: number,
+  ) => number,
   pidfdOpen: libc.func("syscall", "long", ["long", "int", "uint"]) as (number: number, pid: number, flags: number) => number,
-  pidfdSendSignal: libc.func("syscall", "long", ["long", "int", "int", "void *", "uint"]) as
-    (number: number, pidfd: number, signal: number, info: Bytes, flags: number) => number,
+  pidfdSendSignal: libc.func("syscall", "long", ["long", "int", "int", "void *", "uint"]) as (
+    number: number,
+    pidfd: number,
+    signal: number,
+    info: Bytes,
+    flags: number,
+  ) => number,
 };
 
 /** Passes a call's answer on, or throws what errno says. */

@@ -1,5 +1,5 @@
 /** Namespaces of a sandbox, kept alive by a bind mount on a file and by no process, so that they outlive berthd. */
-import { closeSync, openSync, rmSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { ioctl, setns, socket, unshare } from "./libc.ts";
 import { bindMount, unmount } from "./mounts.ts";
 
@@ -67,7 +67,7 @@ function returnTo(fd: number, flag: number): void {
   } catch (error) {
     // All that berthd did from here on would happen in a sandbox's namespace: its sockets, its mounts, its next children.
     // Ending at once is safe, as a restarted berthd finds the journal as it was.
-    console.error("berthd cannot return to its own namespaces and ends:", error);
+    writeSync(process.stderr.fd, `berthd cannot return to its own namespaces and ends: ${String(error)}\n`);
     process.abort();
   }
 }

@@ -21,6 +21,8 @@ function loadNotify(): Notify {
   try {
     return koffi.load("libsystemd.so.0").func("sd_notify", "int", ["int", "str"]) as Notify;
   } catch (error) {
-    throw new Error("systemd wants to be notified (NOTIFY_SOCKET is set) but libsystemd.so.0 cannot be loaded; install libsystemd0", { cause: error });
+    throw new Error("systemd wants to be notified (NOTIFY_SOCKET is set) but libsystemd.so.0 cannot be loaded; install libsystemd0", {
+      cause: error,
+    });
   }
 }

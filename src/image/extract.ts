@@ -8,12 +8,19 @@ import { openLayer } from "./layer-stream.ts";
 const TIMEOUT_MS = 10 * 60_000;
 
 // No CAP_MKNOD: a device node in a layer would be a way to the host's devices. Nothing else that unpacking does not need.
-const CONFINED = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+setfcap", "--"];
+const CONFINED = [
+  "setpriv",
+  "--no-new-privs",
+  "--inh-caps=-all",
+  "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+setfcap",
+  "--",
+];
 const TAR = ["tar", "-x", "-f", "-", "--numeric-owner", "--delay-directory-restore"];
 // Of the attributes in a layer only those that mean the same inside a container: trusted.overlay.* would steer our own mounts.
 const AS_ROOT = ["-p", "--same-owner", "--xattrs", "--xattrs-include=security.capability", "--xattrs-include=user.*"];
 const AS_USER = ["--no-same-owner"];
-const HARMLESS = /: Not found in archive$|: Removing leading |Exiting with failure status due to previous errors$/;
+const HARMLESS =
+  /: Not found in archive$|^tar: Removing leading `\S+' from (?:member names|hard link targets)$|Exiting with failure status due to previous errors$/;
 
 /**
  * Extracts a layer, or of it only the members that are named, into `dir`, which must be fresh: what an earlier layer left there
@@ -24,7 +31,10 @@ export async function extractLayer(layer: ImageLayer, dir: string, members: read
   const asRoot = process.geteuid?.() === 0;
   const command = [...(asRoot ? CONFINED : []), ...TAR, ...(asRoot ? AS_ROOT : AS_USER), "-C", dir, "--", ...members];
   const { tar, verified } = openLayer(layer);
-  const verdict = verified.then(() => undefined, (error: unknown) => error);
+  const verdict = verified.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
   const abandoned = new Error("tar has failed");
   const fault = await runTar(command, tar).catch((error: unknown) => {
     tar.destroy(abandoned);

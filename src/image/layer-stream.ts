@@ -42,15 +42,19 @@ async function verify(layer: ImageLayer, tar: PassThrough): Promise<void> {
   const content = createDigest();
   try {
     // Non-blocking, so that a fifo in place of the blob cannot park a thread for ever.
+    const decompress = decompressor(layer.mediaType);
     const file = await open(layer.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    await pipeline(file.createReadStream({ highWaterMark: 256 * 1024 }), blob.tap, decompressor(layer.mediaType), content.tap, tar);
+    await pipeline(file.createReadStream({ highWaterMark: 256 * 1024 }), blob.tap, decompress, content.tap, tar);
   } catch (error) {
     tar.destroy();
     throw new BerthError("ImageInvalid", `${layer.path}: ${toBerthError(error).message}`, { cause: error });
   }
   if (blob.digest() !== layer.digest) throw new BerthError("ImageInvalid", `${layer.path}: its content has the digest ${blob.digest()}`);
   if (content.digest() !== layer.diffId) {
-    throw new BerthError("ImageInvalid", `${layer.path}: the uncompressed layer has the digest ${content.digest()}, the image config says ${layer.diffId}`);
+    throw new BerthError(
+      "ImageInvalid",
+      `${layer.path}: the uncompressed layer has the digest ${content.digest()}, the image config says ${layer.diffId}`,
+    );
   }
 }
 
@@ -68,14 +72,8 @@ function createDigest(): { tap: Transform; digest: () => string } {
 }
 
 function decompressor(mediaType: string): Duplex {
-  switch (layerCompression(mediaType)) {
-    case "none":
-      return new PassThrough();
-    case "gzip":
-      return createGunzip();
-    case "zstd":
-      return createZstdDecompress();
-    case undefined:
-      throw new Error(`layers of media type ${mediaType} are not supported`);
-  }
+  const compression = layerCompression(mediaType);
+  if (compression === undefined) throw new Error(`layers of media type ${mediaType} are not supported`);
+  const make = { none: () => new PassThrough(), gzip: createGunzip, zstd: createZstdDecompress };
+  return make[compression]();
 }

@@ -35,14 +35,16 @@ const Strings = z.array(z.string()).nullish();
 const Config = z.object({
   os: z.string().nullish(),
   architecture: z.string().nullish(),
-  config: z.object({
-    Entrypoint: Strings,
-    Cmd: Strings,
-    Env: Strings,
-    User: z.string().nullish(),
-    WorkingDir: z.string().nullish(),
-    StopSignal: z.string().nullish(),
-  }).nullish(),
+  config: z
+    .object({
+      Entrypoint: Strings,
+      Cmd: Strings,
+      Env: Strings,
+      User: z.string().nullish(),
+      WorkingDir: z.string().nullish(),
+      StopSignal: z.string().nullish(),
+    })
+    .nullish(),
   rootfs: z.object({ diff_ids: z.array(Digest) }),
 });
 
@@ -94,8 +96,16 @@ function selectTagged(reference: string, parsed: ImageReference, all: readonly D
   const found = parsed.tag === undefined ? (all.length === 1 ? all : tagged("latest")) : tagged(parsed.tag);
   if (found.length > 0) return found;
   const tags = all.map((entry) => entry.annotations?.[REF_NAME]).filter((tag) => tag !== undefined);
-  const has = all.length === 0 ? "it holds no image" : tags.length === 0 ? "it holds several images and no tags" : `it has the tags ${tags.join(", ")}`;
-  throw new BerthError("ImageNotFound", `image ${reference}: ${join(parsed.path, "index.json")} has ${parsed.tag === undefined ? "several images and none is tagged latest" : `no tag ${parsed.tag}`}; ${has}`);
+  const has =
+    all.length === 0
+      ? "it holds no image"
+      : tags.length === 0
+        ? "it holds several images and no tags"
+        : `it has the tags ${tags.join(", ")}`;
+  throw new BerthError(
+    "ImageNotFound",
+    `image ${reference}: ${join(parsed.path, "index.json")} has ${parsed.tag === undefined ? "several images and none is tagged latest" : `no tag ${parsed.tag}`}; ${has}`,
+  );
 }
 
 /** Follows indexes down to the manifest for this machine. */
@@ -109,7 +119,8 @@ function findManifest(layout: string, candidates: readonly Descriptor[], depth: 
   }
   if (MANIFEST_TYPES.includes(chosen.mediaType)) return chosen;
   const file = blobPath(layout, chosen.digest);
-  if (!INDEX_TYPES.includes(chosen.mediaType)) throw invalid(file, `media type ${chosen.mediaType} is neither an image manifest nor an index`);
+  if (!INDEX_TYPES.includes(chosen.mediaType))
+    throw invalid(file, `media type ${chosen.mediaType} is neither an image manifest nor an index`);
   if (depth === 0) throw invalid(file, `more than ${MAX_DEPTH} indexes inside each other`);
   return findManifest(layout, readBlob(layout, chosen, Index).manifests, depth - 1);
 }
@@ -118,7 +129,8 @@ function findManifest(layout: string, candidates: readonly Descriptor[], depth: 
 function refuseForeignPlatform(file: string, config: z.infer<typeof Config>): void {
   const os = config.os ?? "linux";
   const architecture = config.architecture ?? ARCHITECTURE;
-  if (os !== "linux" || architecture !== ARCHITECTURE) throw invalid(file, `the image is for ${os}/${architecture}, not for linux/${ARCHITECTURE}`);
+  if (os !== "linux" || architecture !== ARCHITECTURE)
+    throw invalid(file, `the image is for ${os}/${architecture}, not for linux/${ARCHITECTURE}`);
 }
 
 function pinLayers(layout: string, manifest: Descriptor, layers: readonly Descriptor[], diffIds: readonly string[]): ImageLayer[] {
@@ -130,7 +142,14 @@ function pinLayers(layout: string, manifest: Descriptor, layers: readonly Descri
     const path = blobPath(layout, layer.digest);
     if (layerCompression(layer.mediaType) === undefined) throw invalid(path, `layers of media type ${layer.mediaType} are not supported`);
     checkLayerFile(path, layer.size);
-    return { path, mediaType: layer.mediaType, size: layer.size, digest: layer.digest, diffId: diffIds[index] ?? "", chainId: chainIds[index] ?? "" };
+    return {
+      path,
+      mediaType: layer.mediaType,
+      size: layer.size,
+      digest: layer.digest,
+      diffId: diffIds[index] ?? "",
+      chainId: chainIds[index] ?? "",
+    };
   });
 }
 
@@ -163,7 +182,8 @@ function readBlob<T>(layout: string, descriptor: Descriptor, schema: z.ZodType<T
 
 function readLayoutFile(reference: string, layout: string, name: string): Buffer {
   const bytes = readFile(layout, name);
-  if (bytes === undefined) throw new BerthError("ImageNotFound", `image ${reference}: ${join(layout, name)} does not exist; ${layout} is no OCI image layout`);
+  if (bytes === undefined)
+    throw new BerthError("ImageNotFound", `image ${reference}: ${join(layout, name)} does not exist; ${layout} is no OCI image layout`);
   return bytes;
 }
 

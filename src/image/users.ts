@@ -100,7 +100,10 @@ function refuseLinksToElsewhere(image: PinnedImage, root: string): void {
   for (const path of ["etc", ...Object.values(FILES)]) {
     const isLink = lstatSync(join(root, path), { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
     if (isLink && (path === "etc" || readText(root, path) === undefined)) {
-      throw new BerthError("ImageInvalid", `image ${image.reference}: /${path} is a symbolic link to outside /etc, which can only be followed once the image is unpacked`);
+      throw new BerthError(
+        "ImageInvalid",
+        `image ${image.reference}: /${path} is a symbolic link to outside /etc, which can only be followed once the image is unpacked`,
+      );
     }
   }
 }

@@ -22,7 +22,8 @@ export function readEntryName(name: Buffer): EntryKind {
   if (!text.startsWith(PREFIX)) return { kind: "plain" };
   if (text === OPAQUE) return { kind: "opaque" };
   const hidden = text.slice(PREFIX.length);
-  if (hidden === "" || hidden === "." || hidden === ".." || hidden.startsWith(PREFIX)) throw new LayerFault(`${text} is no name of a whiteout`);
+  if (hidden === "" || hidden === "." || hidden === ".." || hidden.startsWith(PREFIX))
+    throw new LayerFault(`${text} is no name of a whiteout`);
   return { kind: "hides", name: name.subarray(PREFIX.length) };
 }
 
@@ -38,7 +39,8 @@ export async function applyWhiteouts(layerDir: string): Promise<void> {
       const path = Buffer.concat([dir, SLASH, entry.name]);
       const inLayer = path.subarray(root.length + 1).toString();
       // tar cannot make these, with one exception that the kernel grants to everybody: 0:0, which would delete without a whiteout entry.
-      if (entry.isCharacterDevice() || entry.isBlockDevice()) throw new LayerFault(`${inLayer} is a device node, which berth does not make`);
+      if (entry.isCharacterDevice() || entry.isBlockDevice())
+        throw new LayerFault(`${inLayer} is a device node, which berth does not make`);
       const replaced = replaceWhiteout(dir, path, entry, dir === root, inLayer);
       if (!replaced && entry.isDirectory()) folders.push(path);
     }

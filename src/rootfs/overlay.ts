@@ -17,7 +17,12 @@ export class RootFilesystems {
    * Errors: SystemError, or Node's for a layer that is not there.
    */
   mount(id: string, layerDirs: readonly string[]): string {
-    const [upperDir, workDir, target, empty] = ["upper", "work", "rootfs", "empty"].map((name) => this.#path(id, name)) as [string, string, string, string];
+    const [upperDir, workDir, target, empty] = ["upper", "work", "rootfs", "empty"].map((name) => this.#path(id, name)) as [
+      string,
+      string,
+      string,
+      string,
+    ];
     if (listMounts(target).length > 0) return target;
     ensureDir(join(this.#dir, id));
     // An overlay has a layer at least, and an image may have none.

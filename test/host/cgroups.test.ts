@@ -64,7 +64,11 @@ test("a process can be put into every hierarchy's group, the v1 cpuset included,
   const membership = readFileSync(`/proc/${child.pid}/cgroup`, "utf8").trim().split("\n");
   for (const line of membership) expect(line).toMatch(new RegExp(`:${path}$`));
   child.stdin.end("go\n");
-  const pids = (): string[] => readFileSync(cgroups.procsFiles(path)[0] ?? "", "utf8").trim().split("\n").filter(Boolean);
+  const pids = (): string[] =>
+    readFileSync(cgroups.procsFiles(path)[0] ?? "", "utf8")
+      .trim()
+      .split("\n")
+      .filter(Boolean);
   await expect.poll(() => pids().length).toBe(3);
   await cgroups.killAll(group.path);
   expect(await ended).toEqual([null, "SIGKILL"]);

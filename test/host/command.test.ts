@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { CommandError, runCommand } from "../../src/host/command.ts";
 
 const timeoutMs = 20_000;
-const sh = (script: string, more: { timeoutMs?: number; input?: string; cwd?: string } = {}) => runCommand(["sh", "-c", script], { timeoutMs, ...more });
+const sh = (script: string, more: { timeoutMs?: number; input?: string; cwd?: string } = {}) =>
+  runCommand(["sh", "-c", script], { timeoutMs, ...more });
 
 test("a non-zero exit is an answer with the code and both outputs", async () => {
   expect(await sh("echo out; echo err >&2; exit 42")).toMatchObject({ exitCode: 42, stdout: "out\n", stderr: "err\n", timedOut: false });
@@ -44,7 +45,12 @@ test("stdin is empty unless there is input", async () => {
 
 test("the environment is PATH alone unless given", async () => {
   process.env["BERTH_TEST_SECRET"] = "x";
-  const names = (text: string): string[] => text.split("\n").map((line) => line.split("=")[0] ?? "").filter(Boolean).sort();
+  const names = (text: string): string[] =>
+    text
+      .split("\n")
+      .map((line) => line.split("=")[0] ?? "")
+      .filter(Boolean)
+      .sort();
   expect(names((await runCommand(["env"], { timeoutMs })).stdout)).toEqual(["PATH"]);
   expect(names((await runCommand(["/usr/bin/env"], { timeoutMs, env: { A: "1" } })).stdout)).toEqual(["A"]);
 });

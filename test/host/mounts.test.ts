@@ -30,7 +30,13 @@ test("an overlay of 128 lower layers with long names is mounted, and the top lay
 
 test("an overlay takes folders with colons, commas, backslashes, quotes and blanks in their names", () => {
   using scratch = makeScratch();
-  const [low = "", upperDir = "", workDir = "", target = ""] = makeDirs(scratch.path, 'l:o,w\\ "1"', "u:p,p\\er ä", "w:o,rk", "r:o,ot fs\\");
+  const [low = "", upperDir = "", workDir = "", target = ""] = makeDirs(
+    scratch.path,
+    'l:o,w\\ "1"',
+    "u:p,p\\er ä",
+    "w:o,rk",
+    "r:o,ot fs\\",
+  );
   writeFileSync(join(low, "file"), "low");
   mountOverlay({ lowerDirs: [low], upperDir, workDir, target });
   expect(readFileSync(join(target, "file"), "utf8")).toBe("low");

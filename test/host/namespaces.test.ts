@@ -23,8 +23,11 @@ test("pinned namespaces are new ones, with lo up and addressed, and the caller i
   pinNamespaces(files);
   expect(ownNamespaces()).toEqual(before);
 
-  const links = JSON.parse(execFileSync("nsenter", [`--net=${files.net}`, "ip", "-j", "addr"], { encoding: "utf8" })) as
-    { ifname: string; flags: string[]; addr_info: { local: string }[] }[];
+  const links = JSON.parse(execFileSync("nsenter", [`--net=${files.net}`, "ip", "-j", "addr"], { encoding: "utf8" })) as {
+    ifname: string;
+    flags: string[];
+    addr_info: { local: string }[];
+  }[];
   const lo = links.find((link) => link.ifname === "lo");
   expect(lo?.flags).toContain("UP");
   expect(lo?.addr_info.map((address) => address.local)).toContain("127.0.0.1");
@@ -34,7 +37,9 @@ test("pinned namespaces are new ones, with lo up and addressed, and the caller i
     "nsenter",
     [`--net=${files.net}`, `--ipc=${files.ipc}`, `--uts=${files.uts}`, "readlink", ...KINDS.map((kind) => `/proc/self/ns/${kind}`)],
     { encoding: "utf8" },
-  ).trim().split("\n");
+  )
+    .trim()
+    .split("\n");
   inside.forEach((name, index) => expect(name).not.toBe(before[index]));
 });
 

@@ -17,10 +17,18 @@ test("without a NOTIFY_SOCKET nobody is told", () => {
 test("systemd's socket gets the state", async () => {
   using scratch = makeScratch();
   const path = join(scratch.path, "notify");
-  const receiver = spawn("python3", ["-c", `
+  const receiver = spawn(
+    "python3",
+    [
+      "-c",
+      `
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1])
-print(s.recv(4096).decode())`, path], { stdio: ["ignore", "pipe", "inherit"] });
+print(s.recv(4096).decode())`,
+      path,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
   await expect.poll(() => existsSync(path)).toBe(true);
   process.env["NOTIFY_SOCKET"] = path;
   expect(sdNotify("READY=1\nSTATUS=well")).toBe(true);

@@ -11,7 +11,9 @@ const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
 const layers = [{ files: { a: "a" } }, { files: { b: "b" } }];
 
-interface Index { manifests: { digest: string; size: number; mediaType: string }[] }
+interface Index {
+  manifests: { digest: string; size: number; mediaType: string }[];
+}
 
 function readIndex(dir: string): Index {
   return JSON.parse(readFileSync(join(dir, "index.json"), "utf8")) as Index;
@@ -67,7 +69,10 @@ test("without a tag the only image is meant, or the one tagged latest", async ()
   const one = await resolveImage(makeLayout(scratch.path, { layers, tag: "v1" }));
   expect((await resolveImage(`oci:${scratch.path}`)).digest).toBe(one.digest);
   makeLayout(scratch.path, { layers: layers.slice(0, 1), tag: "v2" });
-  await expect(resolveImage(`oci:${scratch.path}`)).rejects.toMatchObject({ reason: "ImageNotFound", message: expect.stringContaining("v1, v2") });
+  await expect(resolveImage(`oci:${scratch.path}`)).rejects.toMatchObject({
+    reason: "ImageNotFound",
+    message: expect.stringContaining("v1, v2"),
+  });
   const latest = await resolveImage(makeLayout(scratch.path, { layers: [{ files: { c: "c" } }], tag: "latest" }));
   expect((await resolveImage(`oci:${scratch.path}`)).digest).toBe(latest.digest);
 });
@@ -75,12 +80,18 @@ test("without a tag the only image is meant, or the one tagged latest", async ()
 test("an unknown tag is not found, and the tags that there are are listed", async () => {
   using scratch = makeScratch();
   makeLayout(scratch.path, { layers, tag: "v1" });
-  await expect(resolveImage(`oci:${scratch.path}:v3`)).rejects.toMatchObject({ reason: "ImageNotFound", message: expect.stringMatching(/no tag v3; it has the tags v1/) });
+  await expect(resolveImage(`oci:${scratch.path}:v3`)).rejects.toMatchObject({
+    reason: "ImageNotFound",
+    message: expect.stringMatching(/no tag v3; it has the tags v1/),
+  });
 });
 
 test("a path with no layout is not found", async () => {
   using scratch = makeScratch();
-  await expect(resolveImage("oci:/no/such/folder")).rejects.toMatchObject({ reason: "ImageNotFound", message: expect.stringContaining("/no/such/folder/oci-layout") });
+  await expect(resolveImage("oci:/no/such/folder")).rejects.toMatchObject({
+    reason: "ImageNotFound",
+    message: expect.stringContaining("/no/such/folder/oci-layout"),
+  });
   await expect(resolveImage(`oci:${scratch.path}`)).rejects.toMatchObject({ reason: "ImageNotFound" });
 });
 
@@ -101,8 +112,14 @@ test("an image for other machines only is refused with those that it is for", as
   makeLayout(scratch.path, { layers });
   const [manifest] = readIndex(scratch.path).manifests;
   rmSync(join(scratch.path, "index.json"));
-  addToIndex(scratch.path, writeJsonBlob(scratch.path, INDEX, { manifests: [{ ...manifest, platform: { os: "linux", architecture: "s390x" } }] }));
-  await expect(resolveImage(`oci:${scratch.path}`)).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringContaining("linux/s390x") });
+  addToIndex(
+    scratch.path,
+    writeJsonBlob(scratch.path, INDEX, { manifests: [{ ...manifest, platform: { os: "linux", architecture: "s390x" } }] }),
+  );
+  await expect(resolveImage(`oci:${scratch.path}`)).rejects.toMatchObject({
+    reason: "ImageInvalid",
+    message: expect.stringContaining("linux/s390x"),
+  });
 });
 
 test("more than four indexes inside each other are refused", async () => {
@@ -122,7 +139,10 @@ test("a manifest or config of which one byte was changed is refused by its diges
   for (const file of [blobOf(scratch.path, manifest.value.config.digest), manifest.path]) {
     const good = readFileSync(file);
     writeFileSync(file, good.toString().replace("linux", "linus").replace("schemaVersion", "schemaversion"));
-    await expect(resolveImage(reference)).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringMatching(new RegExp(`${file}: its content has the digest`)) });
+    await expect(resolveImage(reference)).rejects.toMatchObject({
+      reason: "ImageInvalid",
+      message: expect.stringMatching(new RegExp(`${file}: its content has the digest`)),
+    });
     writeFileSync(file, good);
   }
   await resolveImage(reference);
@@ -159,7 +179,11 @@ test("layers and diff_ids of different number are refused", async () => {
 test.each([
   ["text that is not JSON", "{", /index.json: .*JSON/],
   ["a wrong type", '{"manifests":{}}', /index.json: manifests: /],
-  ["a digest that is a path", '{"manifests":[{"mediaType":"x","size":1,"digest":"sha256:../../../../etc/passwd"}]}', /manifests.0.digest: must be sha256/],
+  [
+    "a digest that is a path",
+    '{"manifests":[{"mediaType":"x","size":1,"digest":"sha256:../../../../etc/passwd"}]}',
+    /manifests.0.digest: must be sha256/,
+  ],
   ["another digest algorithm", `{"manifests":[{"mediaType":"x","size":1,"digest":"sha512:${"a".repeat(128)}"}]}`, /must be sha256/],
 ])("an index with %s is refused with the file and the field", async (_, text, expected) => {
   using scratch = makeScratch();

@@ -4,7 +4,10 @@ import { parseReference } from "../../src/image/reference.ts";
 test("a reference is a path with or without a tag", () => {
   expect(parseReference("oci:/images/busybox")).toEqual({ path: "/images/busybox" });
   expect(parseReference("oci:/images/busybox:1.36")).toEqual({ path: "/images/busybox", tag: "1.36" });
-  expect(parseReference("oci:/images/all:docker.io/library/busybox:1.36")).toEqual({ path: "/images/all", tag: "docker.io/library/busybox:1.36" });
+  expect(parseReference("oci:/images/all:docker.io/library/busybox:1.36")).toEqual({
+    path: "/images/all",
+    tag: "docker.io/library/busybox:1.36",
+  });
 });
 
 test.each([

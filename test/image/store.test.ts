@@ -28,46 +28,57 @@ function mountAll(scratch: string, dirs: readonly string[]): string {
 }
 
 function attribute(path: string, name: string): string {
-  return execFileSync("python3", ["-c", "import os,sys; sys.stdout.write(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False).decode('latin1'))", path, name], { encoding: "utf8" });
+  return execFileSync(
+    "python3",
+    ["-c", "import os,sys; sys.stdout.write(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False).decode('latin1'))", path, name],
+    { encoding: "utf8" },
+  );
 }
 
 function attributes(path: string): string {
   return execFileSync("python3", ["-c", "import os,sys; print(*os.listxattr(sys.argv[1]), end='')", path], { encoding: "utf8" });
 }
 
-test.each(["none", "gzip", "zstd"] as const)("a layer compressed by %s is unpacked with owners, modes, links and attributes", async (compression) => {
-  using scratch = makeScratch();
-  const files = {
-    ".": { mode: 0o711 },
-    "bin/su": { content: "x", mode: 0o4755 },
-    "srv/data": { content: "data", mode: 0o640, uid: 1000, gid: 1001, xattrs: { "user.note": "kept" } },
-    "srv/hard": { hardlink: "srv/data" },
-    "etc/link": { symlink: "/etc/elsewhere" },
-    "run/fifo": { fifo: true as const },
-    tmp: { directory: true as const, mode: 0o1777 },
-    [`deep/${"long-name/".repeat(30)}file`]: "long",
-    "ünï / \n": "odd",
-  };
-  const image = await imageOf(scratch.path, [{ files }], { compression });
-  const [dir = ""] = await storeIn(scratch.path).store.unpack(image);
-  expect(statSync(dir).mode & 0o7777).toBe(0o711);
-  expect(statSync(join(dir, "bin/su")).mode & 0o7777).toBe(0o4755);
-  expect(statSync(join(dir, "tmp")).mode & 0o7777).toBe(0o1777);
-  const data = statSync(join(dir, "srv/data"));
-  expect([data.uid, data.gid, data.mode & 0o7777, data.nlink]).toEqual([1000, 1001, 0o640, 2]);
-  expect(attribute(join(dir, "srv/data"), "user.note")).toBe("kept");
-  expect(readlinkSync(join(dir, "etc/link"))).toBe("/etc/elsewhere");
-  expect(statSync(join(dir, "run/fifo")).isFIFO()).toBe(true);
-  expect(readFileSync(join(dir, `deep/${"long-name/".repeat(30)}file`), "utf8")).toBe("long");
-  expect(readFileSync(join(dir, "ünï / \n"), "utf8")).toBe("odd");
-});
+test.each(["none", "gzip", "zstd"] as const)(
+  "a layer compressed by %s is unpacked with owners, modes, links and attributes",
+  async (compression) => {
+    using scratch = makeScratch();
+    const files = {
+      ".": { mode: 0o711 },
+      "bin/su": { content: "x", mode: 0o4755 },
+      "srv/data": { content: "data", mode: 0o640, uid: 1000, gid: 1001, xattrs: { "user.note": "kept" } },
+      "srv/hard": { hardlink: "srv/data" },
+      "etc/link": { symlink: "/etc/elsewhere" },
+      "run/fifo": { fifo: true as const },
+      tmp: { directory: true as const, mode: 0o1777 },
+      [`deep/${"long-name/".repeat(30)}file`]: "long",
+      "ünï / \n": "odd",
+    };
+    const image = await imageOf(scratch.path, [{ files }], { compression });
+    const [dir = ""] = await storeIn(scratch.path).store.unpack(image);
+    expect(statSync(dir).mode & 0o7777).toBe(0o711);
+    expect(statSync(join(dir, "bin/su")).mode & 0o7777).toBe(0o4755);
+    expect(statSync(join(dir, "tmp")).mode & 0o7777).toBe(0o1777);
+    const data = statSync(join(dir, "srv/data"));
+    expect([data.uid, data.gid, data.mode & 0o7777, data.nlink]).toEqual([1000, 1001, 0o640, 2]);
+    expect(attribute(join(dir, "srv/data"), "user.note")).toBe("kept");
+    expect(readlinkSync(join(dir, "etc/link"))).toBe("/etc/elsewhere");
+    expect(statSync(join(dir, "run/fifo")).isFIFO()).toBe(true);
+    expect(readFileSync(join(dir, `deep/${"long-name/".repeat(30)}file`), "utf8")).toBe("long");
+    expect(readFileSync(join(dir, "ünï / \n"), "utf8")).toBe("odd");
+  },
+);
 
 test("a file capability is kept, attributes that would steer overlayfs are not", async () => {
   using scratch = makeScratch();
   const source = join(scratch.path, "tree");
   mkdirSync(join(source, "dir"), { recursive: true });
   writeFileSync(join(source, "ping"), "x");
-  execFileSync("python3", ["-c", "import os,sys; os.setxattr(sys.argv[1], 'security.capability', bytes.fromhex('0100000200200000000000000000000000000000'))", join(source, "ping")]);
+  execFileSync("python3", [
+    "-c",
+    "import os,sys; os.setxattr(sys.argv[1], 'security.capability', bytes.fromhex('0100000200200000000000000000000000000000'))",
+    join(source, "ping"),
+  ]);
   execFileSync("python3", ["-c", "import os,sys; os.setxattr(sys.argv[1], 'trusted.overlay.redirect', b'/etc')", join(source, "dir")]);
   const tar = execFileSync("tar", ["-c", "--format=pax", "--xattrs", "--xattrs-include=*", "-C", source, "ping", "dir"]);
   expect(tar.includes("trusted.overlay.redirect")).toBe(true);
@@ -80,8 +91,29 @@ test("a file capability is kept, attributes that would steer overlayfs are not",
 test("whiteouts hide what is below: a file, a folder, a link, and all of an opaque folder", async () => {
   using scratch = makeScratch();
   const image = await imageOf(scratch.path, [
-    { files: { "etc/gone": "1", "etc/stays": "1", "dir/inside": "1", link: { symlink: "etc" }, "opaque/old": "1", "both/old": "1", "deep/a/b": "1" } },
-    { files: { "etc/.wh.gone": "", ".wh.dir": "", ".wh.link": "", "opaque/.wh..wh..opq": "", "opaque/new": "2", ".wh.both": "", "both/new": "2", "deep/a/.wh.never-was": "" } },
+    {
+      files: {
+        "etc/gone": "1",
+        "etc/stays": "1",
+        "dir/inside": "1",
+        link: { symlink: "etc" },
+        "opaque/old": "1",
+        "both/old": "1",
+        "deep/a/b": "1",
+      },
+    },
+    {
+      files: {
+        "etc/.wh.gone": "",
+        ".wh.dir": "",
+        ".wh.link": "",
+        "opaque/.wh..wh..opq": "",
+        "opaque/new": "2",
+        ".wh.both": "",
+        "both/new": "2",
+        "deep/a/.wh.never-was": "",
+      },
+    },
   ]);
   const root = mountAll(scratch.path, await storeIn(scratch.path).store.unpack(image));
   expect(readdirSync(root).sort()).toEqual(["both", "deep", "etc", "opaque"]);
@@ -93,23 +125,34 @@ test("whiteouts hide what is below: a file, a folder, a link, and all of an opaq
 
 test("a whiteout of a name that is not UTF-8 hides it", async () => {
   using scratch = makeScratch();
-  const tarOf = (name: string): Buffer => execFileSync("python3", ["-c", `
+  const tarOf = (name: string): Buffer =>
+    execFileSync("python3", [
+      "-c",
+      `
 import tarfile, io, sys
 t = tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT, encoding="latin1")
 t.addfile(tarfile.TarInfo(sys.argv[1]), io.BytesIO(b""))
-t.close()`, name]);
+t.close()`,
+      name,
+    ]);
   const image = await imageOf(scratch.path, [{ tar: tarOf("caf\u00e9") }, { tar: tarOf(".wh.caf\u00e9") }]);
   const dirs = await storeIn(scratch.path).store.unpack(image);
   expect(readdirSync(dirs[0] ?? "", { encoding: "buffer" })).toEqual([Buffer.from("caf\u00e9", "latin1")]);
   expect(readdirSync(mountAll(scratch.path, dirs))).toEqual([]);
 });
 
-test.each([".wh.", ".wh..", ".wh...", ".wh..wh.plnk", ".wh..wh..opq"])("a whiteout named %s at the root of a layer is refused, and nothing is left", async (name) => {
-  using scratch = makeScratch();
-  const { store, kept } = storeIn(scratch.path);
-  await expect(store.unpack(await imageOf(scratch.path, [{ files: { [name]: "" } }]))).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringContaining(name) });
-  expect(kept()).toEqual([]);
-});
+test.each([".wh.", ".wh..", ".wh...", ".wh..wh.plnk", ".wh..wh..opq"])(
+  "a whiteout named %s at the root of a layer is refused, and nothing is left",
+  async (name) => {
+    using scratch = makeScratch();
+    const { store, kept } = storeIn(scratch.path);
+    await expect(store.unpack(await imageOf(scratch.path, [{ files: { [name]: "" } }]))).rejects.toMatchObject({
+      reason: "ImageInvalid",
+      message: expect.stringContaining(name),
+    });
+    expect(kept()).toEqual([]);
+  },
+);
 
 test("a layer that says nothing of its root takes over that of the layer below", async () => {
   using scratch = makeScratch();
@@ -133,8 +176,19 @@ test("a blob with a wrong digest is refused, though it unpacks, and nothing is l
   const { store, kept } = storeIn(scratch.path);
   const image = await imageOf(scratch.path, [{ files: { a: "good" } }], { compression: "none" });
   const [layer] = image.layers;
-  writeFileSync(layer?.path ?? "", Buffer.from(readFileSync(layer?.path ?? "").toString("latin1").replace("good", "evil"), "latin1"));
-  await expect(store.unpack(image)).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringMatching(/its content has the digest/) });
+  writeFileSync(
+    layer?.path ?? "",
+    Buffer.from(
+      readFileSync(layer?.path ?? "")
+        .toString("latin1")
+        .replace("good", "evil"),
+      "latin1",
+    ),
+  );
+  await expect(store.unpack(image)).rejects.toMatchObject({
+    reason: "ImageInvalid",
+    message: expect.stringMatching(/its content has the digest/),
+  });
   expect(kept()).toEqual([]);
 });
 
@@ -143,7 +197,10 @@ test("a layer whose content is not what the config says is refused", async () =>
   const { store, kept } = storeIn(scratch.path);
   const image = await imageOf(scratch.path, [{ files: { a: "a" } }]);
   const other = { ...image, layers: image.layers.map((layer) => ({ ...layer, diffId: `sha256:${"0".repeat(64)}` })) };
-  await expect(store.unpack(other)).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringMatching(/uncompressed layer has the digest/) });
+  await expect(store.unpack(other)).rejects.toMatchObject({
+    reason: "ImageInvalid",
+    message: expect.stringMatching(/uncompressed layer has the digest/),
+  });
   expect(kept()).toEqual([]);
 });
 
@@ -165,13 +222,19 @@ test("what is no tar is refused with the reason that tar gives", async () => {
   using scratch = makeScratch();
   const { store, kept } = storeIn(scratch.path);
   const image = await imageOf(scratch.path, [{ tar: Buffer.alloc(20_480, "no tar") }]);
-  await expect(store.unpack(image)).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringContaining("does not look like a tar archive") });
+  await expect(store.unpack(image)).rejects.toMatchObject({
+    reason: "ImageInvalid",
+    message: expect.stringContaining("does not look like a tar archive"),
+  });
   expect(kept()).toEqual([]);
 });
 
 test("no archive writes outside its folder", async () => {
   using scratch = makeScratch();
-  const hostile = (script: string): Buffer => execFileSync("python3", ["-c", `
+  const hostile = (script: string): Buffer =>
+    execFileSync("python3", [
+      "-c",
+      `
 import tarfile, io, sys
 t = tarfile.open(fileobj=sys.stdout.buffer, mode="w|")
 def file(name):
@@ -179,7 +242,8 @@ def file(name):
 def link(name, target, kind=tarfile.SYMTYPE):
     i = tarfile.TarInfo(name); i.type = kind; i.linkname = target; t.addfile(i)
 ${script}
-t.close()`]);
+t.close()`,
+    ]);
   const target = join(scratch.path, "victim");
   mkdirSync(target);
   writeFileSync(join(target, "secret"), "secret");
@@ -195,7 +259,9 @@ t.close()`]);
   ];
   for (const script of scripts) {
     const image = await imageOf(scratch.path, [{ tar: hostile(script) }]);
-    await store.unpack(image).catch((error: Error) => expect(error).toMatchObject({ reason: "ImageInvalid" }));
+    // Some are refused, others are only kept inside, as their links are plain files of the layer.
+    const [outcome] = await Promise.allSettled([store.unpack(image)]);
+    expect(outcome.status === "fulfilled" || outcome.reason.reason === "ImageInvalid", script).toBe(true);
     expect(readdirSync(target), script).toEqual(["secret"]);
     expect(readFileSync(join(target, "secret"), "utf8"), script).toBe("secret");
     expect(statSync(join(target, "secret")).nlink, script).toBe(1);

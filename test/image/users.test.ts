@@ -70,7 +70,10 @@ test("a higher layer's file wins, and whiteouts hide those below", async () => {
   expect(await ofLayers(scratch.path, low, { files: { "etc/.wh.passwd": "" } })).toEqual({ group: "low" });
   expect(await ofLayers(scratch.path, low, { files: { "etc/.wh..wh..opq": "", "etc/group": "high" } })).toEqual({ group: "high" });
   expect(await ofLayers(scratch.path, low, { files: { ".wh.etc": "" } })).toEqual({});
-  expect(await ofLayers(scratch.path, low, { files: { "etc/.wh.passwd": "" } }, { files: { "etc/passwd": "again" } })).toEqual({ passwd: "again", group: "low" });
+  expect(await ofLayers(scratch.path, low, { files: { "etc/.wh.passwd": "" } }, { files: { "etc/passwd": "again" } })).toEqual({
+    passwd: "again",
+    group: "low",
+  });
   expect(await ofLayers(scratch.path, { files: { "etc/.wh.passwd": "", "etc/group": "only" } })).toEqual({ group: "only" });
 });
 
@@ -94,17 +97,28 @@ test("an image with no etc has no users", async () => {
 
 test("a link inside etc is followed", async () => {
   using scratch = makeScratch();
-  const files = { "etc/static/passwd": "static", "etc/passwd": { symlink: "static/passwd" }, "etc/group": { symlink: "/etc/static/passwd" } };
+  const files = {
+    "etc/static/passwd": "static",
+    "etc/passwd": { symlink: "static/passwd" },
+    "etc/group": { symlink: "/etc/static/passwd" },
+  };
   expect(await ofLayers(scratch.path, { files })).toEqual({ passwd: "static", group: "static" });
 });
 
 test.each([
-  ["a link of passwd to elsewhere in the image", { "etc/passwd": { symlink: "../usr/share/passwd" }, "usr/share/passwd": "there" }, /etc\/passwd is a symbolic link to outside/],
+  [
+    "a link of passwd to elsewhere in the image",
+    { "etc/passwd": { symlink: "../usr/share/passwd" }, "usr/share/passwd": "there" },
+    /etc\/passwd is a symbolic link to outside/,
+  ],
   ["a link of passwd to the host's file", { "etc/passwd": { symlink: "/proc/self/environ" } }, /etc\/passwd is a symbolic link to outside/],
   ["a link of etc itself", { etc: { symlink: "usr/etc" }, "usr/etc/passwd": "there" }, /\/etc is a symbolic link to outside/],
 ])("%s is refused with the reason", async (_, files, expected) => {
   using scratch = makeScratch();
-  await expect(ofLayers(scratch.path, { files })).rejects.toMatchObject({ reason: "ImageInvalid", message: expect.stringMatching(expected) });
+  await expect(ofLayers(scratch.path, { files })).rejects.toMatchObject({
+    reason: "ImageInvalid",
+    message: expect.stringMatching(expected),
+  });
 });
 
 test("a link that one layer leaves cannot lead the next layer's files out", async () => {

@@ -9,7 +9,10 @@ import { makeScratch } from "../support/scratch.ts";
 const ID = "0123456789abcdef0123456789abcdef";
 
 function loopbackFlags(net: string): string[] {
-  const links = JSON.parse(execFileSync("nsenter", [`--net=${net}`, "ip", "-j", "link"], { encoding: "utf8" })) as { ifname: string; flags: string[] }[];
+  const links = JSON.parse(execFileSync("nsenter", [`--net=${net}`, "ip", "-j", "link"], { encoding: "utf8" })) as {
+    ifname: string;
+    flags: string[];
+  }[];
   return links.find((link) => link.ifname === "lo")?.flags ?? [];
 }
 

@@ -58,15 +58,18 @@ test("mounting twice is one mount, also for a berthd that was restarted", () => 
   const root = rootfs.mount(ID, layers);
   writeFileSync(join(root, "x"), "");
   expect(new RootFilesystems(dir).mount(ID, layers)).toBe(root);
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(` ${root} `));
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(` ${root} `));
   expect(mounts).toHaveLength(1);
 });
 
 test("unmounting and removing what is not there is fine", () => {
   using scratch = makeScratch();
-  const { rootfs } = setUp(scratch.path);
+  const { rootfs, dir } = setUp(scratch.path);
   rootfs.unmount(ID);
   rootfs.remove(ID);
+  expect(existsSync(dir)).toBe(false);
 });
 
 test("a root filesystem that is in use, with a mount inside, is removed all the same", async () => {
