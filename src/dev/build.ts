@@ -21,10 +21,10 @@ const BANNER = [
 /** Lets koffi load its binary from beside the bundle; it looks for it in node_modules by itself. */
 const koffiBesideBundle: Plugin = {
   name: "koffi-beside-bundle",
-  setup({ onLoad }) {
+  setup(building) {
     const contents = `import { createRequire } from "node:module";
       export function loadStatic() { return createRequire(import.meta.url)("./koffi.node"); }`;
-    onLoad({ filter: /\/koffi\/src\/koffi\/src\/static\.js$/ }, () => ({ contents, loader: "js" }));
+    building.onLoad({ filter: /\/koffi\/src\/koffi\/src\/static\.js$/ }, () => ({ contents, loader: "js" }));
   },
 };
 

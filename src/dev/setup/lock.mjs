@@ -13,7 +13,7 @@ const LOCK_FILE = "/var/lock/berth-setup.lock";
  * @param {string} [file] */
 export async function withSetupLock(say, work, file = LOCK_FILE) {
   const flock = findCommand("flock");
-  if (flock === undefined) return await work();
+  if (flock === undefined) return work();
   const holder = spawn(flock, ["--exclusive", file, "sh", "-c", "echo held; exec cat"], { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(holder, "close");
   const waiting = setTimeout(() => say("waiting for another setup on this machine"), 500);
