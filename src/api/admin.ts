@@ -1,8 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Metrics } from "../observe/metrics.ts";
 import { VERSION } from "../observe/version.ts";
-import { socketPath } from "./client.ts";
-import { claimSocketPath, guardSocket } from "./unix-socket.ts";
+import { claimSocketPath, guardSocket, socketPath } from "./unix-socket.ts";
 
 export interface AdminServerOptions {
   /** unix:///PATH or /PATH, or a loopback host:port. */

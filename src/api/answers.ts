@@ -12,7 +12,13 @@ import {
   SandboxSchema,
   SandboxState,
 } from "../gen/berth/v1/sandbox_pb.js";
-import { type LogEntry, LogEntrySchema, LogStream, type SandboxesRenderResponse, SandboxesRenderResponseSchema } from "../gen/berth/v1/sandboxes_pb.js";
+import {
+  type LogEntry,
+  LogEntrySchema,
+  LogStream,
+  type SandboxesRenderResponse,
+  SandboxesRenderResponseSchema,
+} from "../gen/berth/v1/sandboxes_pb.js";
 import type { LogRecord } from "../monitor/logs.ts";
 import type { NodeInfo } from "../observe/inventory.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
@@ -21,7 +27,13 @@ import { specMessage } from "./wire.ts";
 
 export function sandboxMessage(record: SandboxRecord): Sandbox {
   return create(SandboxSchema, {
-    metadata: { namespace: record.namespace, name: record.name, id: record.id, labels: record.labels, ...at("createdAt", record.createdAt) },
+    metadata: {
+      namespace: record.namespace,
+      name: record.name,
+      id: record.id,
+      labels: record.labels,
+      ...at("createdAt", record.createdAt),
+    },
     spec: specMessage(record.spec),
     status: {
       state: SandboxState[record.state],

@@ -1,12 +1,21 @@
 /** Typed clients of berthd: one for the CLI and one for whoever reads how to call it from TypeScript. */
 
-import { create, type DescMessage, type DescMethod, type DescService, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Client as GrpcClient, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import type { Violation } from "../errors.ts";
 import { ErrorDetailSchema } from "../gen/berth/v1/error_pb.js";
 import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 import { encode, methodPath } from "./adapter.ts";
+import { socketPath } from "./unix-socket.ts";
 
 type Method = Pick<DescMethod, "methodKind" | "input" | "output">;
 type Call<M extends Method> = M["methodKind"] extends "unary"
@@ -103,13 +112,8 @@ function detailOf(error: ServiceError): MessageShape<typeof ErrorDetailSchema> |
 }
 
 /** Checks unix:///PATH and answers what grpc-js calls it. */
-export function socketTarget(address: string): string {
+function socketTarget(address: string): string {
   const path = socketPath(address);
   if (path === undefined) throw new Error(`${address} is not an address of a berthd: unix:///PATH with an absolute path`);
   return `unix:${path}`;
-}
-
-/** The path in unix:///PATH; undefined for anything else. */
-export function socketPath(address: string): string | undefined {
-  return /^unix:(?:\/\/)?(?<path>\/[^\0]+)$/.exec(address)?.groups?.["path"];
 }

@@ -124,7 +124,12 @@ function bidiStreaming(method: DescMethod, handler: AnyHandler, context: CallCon
 type AnswerStream = ServerWritableStream<Decoded, Message> | ServerDuplexStream<Decoded, Message>;
 
 /** Runs a stream to its status. Whoever hung up gets none. */
-async function run(method: DescMethod, call: AnswerStream, context: CallContext, body: (signal: AbortSignal) => Promise<void>): Promise<void> {
+async function run(
+  method: DescMethod,
+  call: AnswerStream,
+  context: CallContext,
+  body: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
   const done = timer(method, context);
   const hangUp = new AbortController();
   call.on("cancelled", () => hangUp.abort());
@@ -169,5 +174,6 @@ function requestOf(method: DescMethod, decoded: Decoded): Message {
 
 function timer(method: DescMethod, context: CallContext): (code: number) => void {
   const start = performance.now();
-  return (code) => context.answered(`${method.parent.typeName}/${method.name}`, status[code] ?? "UNKNOWN", (performance.now() - start) / 1000);
+  return (code) =>
+    context.answered(`${method.parent.typeName}/${method.name}`, status[code] ?? "UNKNOWN", (performance.now() - start) / 1000);
 }

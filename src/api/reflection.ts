@@ -5,10 +5,14 @@ import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { ServerReflection, type ServerReflectionRequest } from "../gen/grpc/reflection/v1/reflection_pb.js";
-import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import {
+  ServerReflection as ServerReflectionAlpha,
+  type ServerReflectionRequest as AlphaRequest,
+} from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { type Service, service } from "./handlers.ts";
 
-type Question = ServerReflectionRequest["messageRequest"];
+type AnyRequest = ServerReflectionRequest | AlphaRequest;
+type Question = AnyRequest["messageRequest"];
 
 /** The same in both versions of the protocol. */
 type Answer =
@@ -23,7 +27,7 @@ export function reflectionServices(descriptions: readonly DescService[]): Servic
   const names = all.map(({ typeName }) => typeName).toSorted();
   const files = withImports(all.map(({ file }) => file));
   const reflection = new Reflection(names, files);
-  const respond = <R extends Pick<ServerReflectionRequest, "host" | "messageRequest">>(request: R) => ({
+  const respond = <R extends AnyRequest>(request: R) => ({
     validHost: request.host,
     originalRequest: request,
     messageResponse: reflection.answer(request.messageRequest),
@@ -42,7 +46,9 @@ class Reflection {
     this.#names = names;
     this.#files = new Map(files.map((file) => [file.proto.name, file]));
     this.#symbols = new Map(files.flatMap((file) => [...nestedTypes(file)].flatMap(symbolsOf).map((symbol) => [symbol, file] as const)));
-    this.#messages = new Set(files.flatMap((file) => [...nestedTypes(file)]).flatMap((type) => (type.kind === "message" ? [type.typeName] : [])));
+    this.#messages = new Set(
+      files.flatMap((file) => [...nestedTypes(file)]).flatMap((type) => (type.kind === "message" ? [type.typeName] : [])),
+    );
   }
 
   answer(question: Question): Answer {

@@ -46,7 +46,9 @@ function onlyApp(sandboxes: SandboxesPort, id: string): string {
   const names = sandboxes.get({ id }).containers.map(({ name }) => name);
   const [name] = names;
   if (name !== undefined && names.length === 1) return name;
-  throw invalidRequest([{ field: "container", rule: "is required: the sandbox has several apps", value: "nothing", allowed: names.join(", ") }]);
+  throw invalidRequest([
+    { field: "container", rule: "is required: the sandbox has several apps", value: "nothing", allowed: names.join(", ") },
+  ]);
 }
 
 /** Groups records to at most 64 KiB of data; a longer one is cut into parts that go on in the next. */

@@ -9,8 +9,7 @@ import { Health } from "./health.ts";
 import { nodeService } from "./node-service.ts";
 import { reflectionServices } from "./reflection.ts";
 import { type SandboxesPort, sandboxesService } from "./sandboxes-service.ts";
-import { socketPath } from "./client.ts";
-import { claimSocketPath, guardSocket } from "./unix-socket.ts";
+import { claimSocketPath, guardSocket, socketPath } from "./unix-socket.ts";
 
 export interface ApiServerOptions {
   readonly sandboxes: SandboxesPort;

@@ -98,5 +98,8 @@ function cut(text: string, bytes: number): string {
   const whole = text.toWellFormed();
   const buffer = Buffer.from(whole);
   if (buffer.length <= bytes) return whole;
-  return `${buffer.subarray(0, bytes - 3).toString("utf8").replace(/\uFFFD+$/, "")}...`;
+  return `${buffer
+    .subarray(0, bytes - 3)
+    .toString("utf8")
+    .replace(/\uFFFD+$/, "")}...`;
 }

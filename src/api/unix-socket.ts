@@ -5,6 +5,11 @@ import { connect } from "node:net";
 const MAX_SOCKET_PATH = 107;
 const GROUP = "berth";
 
+/** The path in unix:///PATH; undefined for anything else. */
+export function socketPath(address: string): string | undefined {
+  return /^unix:(?:\/\/)?(?<path>\/[^\0]+)$/.exec(address)?.groups?.["path"];
+}
+
 /** Makes way for a socket: one that nobody answers on is removed. Throws when somebody does, or when the path is something else. */
 export async function claimSocketPath(path: string): Promise<void> {
   if (!path.startsWith("/")) throw new Error(`the socket path ${path} is not absolute`);

@@ -40,7 +40,15 @@ function specDocument({ runtimeClassName, containers }: SandboxSpec): unknown {
 
 function containerDocument({ name, image, command, args, env, workingDir, securityContext }: Container): unknown {
   const variables = env.map((variable) => set({ name: variable.name, value: variable.value }));
-  return set({ name, image, command, args, env: variables, workingDir, securityContext: securityContext && securityDocument(securityContext) });
+  return set({
+    name,
+    image,
+    command,
+    args,
+    env: variables,
+    workingDir,
+    securityContext: securityContext && securityDocument(securityContext),
+  });
 }
 
 function securityDocument({ capabilities, runAsUser, runAsGroup }: SecurityContext): unknown {
@@ -72,7 +80,12 @@ function metadataViolations(metadata: ObjectMeta | undefined): Violation[] {
   if (metadata?.createdAt) violations.push({ field: "metadata.createdAt", value: "a time", ...outputOnly });
   // Parsers drop this key, as assigning it would change an object's prototype.
   if (metadata && Object.hasOwn(metadata.labels, "__proto__")) {
-    violations.push({ field: "metadata.labels.__proto__", rule: "is not a label key", value: show("__proto__"), allowed: "Kubernetes' label syntax" });
+    violations.push({
+      field: "metadata.labels.__proto__",
+      rule: "is not a label key",
+      value: show("__proto__"),
+      allowed: "Kubernetes' label syntax",
+    });
   }
   return violations;
 }
@@ -84,7 +97,9 @@ function ambientViolations(spec: SandboxSpec | undefined): Violation[] {
     const path = `spec.containers[${index}].securityContext.capabilities`;
     if (AmbientModeSchema.value[capabilities.ambientMode] === undefined) {
       const allowed = AmbientModeSchema.values.map(({ name }) => name).join(", ");
-      return [{ field: `${path}.ambientMode`, rule: "is not a mode that this berthd knows", value: show(capabilities.ambientMode), allowed }];
+      return [
+        { field: `${path}.ambientMode`, rule: "is not a mode that this berthd knows", value: show(capabilities.ambientMode), allowed },
+      ];
     }
     if (capabilities.ambient.length === 0 || capabilities.ambientMode === AmbientMode.LIST) return [];
     const rule = "is only used with mode AMBIENT_MODE_LIST";
@@ -93,26 +108,31 @@ function ambientViolations(spec: SandboxSpec | undefined): Violation[] {
 }
 
 /** The messages that ask for a parsed request; readSandboxRequest reads the same back. */
-export function sandboxMessages({ metadata, spec }: SandboxRequest): { metadata: { namespace: string; name: string; labels: Record<string, string> }; spec: SandboxSpec } {
+export function sandboxMessages({ metadata, spec }: SandboxRequest): {
+  metadata: { namespace: string; name: string; labels: Record<string, string> };
+  spec: SandboxSpec;
+} {
   return { metadata: { namespace: metadata.namespace, name: metadata.name, labels: { ...metadata.labels } }, spec: specMessage(spec) };
 }
 
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext: { capabilities, runAsUser, runAsGroup } }) => ({
-      name,
-      image,
-      command: [...command],
-      args: [...args],
-      env: env.map((variable) => ({ name: variable.name, value: variable.value })),
-      workingDir,
-      securityContext: {
-        capabilities: { add: [...capabilities.add], drop: [...capabilities.drop], ...ambientMessage(capabilities.ambient) },
-        ...(runAsUser === undefined ? {} : { runAsUser: BigInt(runAsUser) }),
-        ...(runAsGroup === undefined ? {} : { runAsGroup: BigInt(runAsGroup) }),
-      },
-    })),
+    containers: spec.containers.map(
+      ({ name, image, command, args, env, workingDir, securityContext: { capabilities, runAsUser, runAsGroup } }) => ({
+        name,
+        image,
+        command: [...command],
+        args: [...args],
+        env: env.map((variable) => ({ name: variable.name, value: variable.value })),
+        workingDir,
+        securityContext: {
+          capabilities: { add: [...capabilities.add], drop: [...capabilities.drop], ...ambientMessage(capabilities.ambient) },
+          ...(runAsUser === undefined ? {} : { runAsUser: BigInt(runAsUser) }),
+          ...(runAsGroup === undefined ? {} : { runAsGroup: BigInt(runAsGroup) }),
+        },
+      }),
+    ),
   });
 }
 
@@ -150,7 +170,8 @@ export function readTarget({ target }: SandboxesGetRequest): Target {
     refuse(idViolations(target.value));
     return { id: target.value };
   }
-  if (target.case === "name" && target.value.name !== "") return { namespace: target.value.namespace || "default", name: target.value.name };
+  if (target.case === "name" && target.value.name !== "")
+    return { namespace: target.value.namespace || "default", name: target.value.name };
   const field = target.case === "name" ? "name.name" : "target";
   throw invalidRequest([{ field, rule: "is required", value: "nothing", allowed: "an id, or a name in a namespace" }]);
 }
@@ -178,4 +199,3 @@ export function readEnding({ id, gracePeriod }: { id: string; gracePeriod?: Dura
   refuse([...idViolations(id), ...(valid ? [] : [graceViolation])]);
   return { id, graceMs };
 }
-

@@ -11,7 +11,12 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
  */
 export function createLogger(level: LogLevel = "info", destination: DestinationStream = stderr()): Logger {
   return pino(
-    { level: levelOf(process.env["BERTH_LOG_LEVEL"]) ?? level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: named } },
+    {
+      level: levelOf(process.env["BERTH_LOG_LEVEL"]) ?? level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: named },
+    },
     destination,
   );
 }

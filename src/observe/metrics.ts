@@ -1,7 +1,16 @@
 import type { Counter, Histogram, Registry } from "prom-client";
 import type { SandboxRecord, SandboxState } from "../sandbox/record.ts";
 
-const STATES = ["PENDING", "CREATING", "RUNNING", "COMPLETED", "STOPPING", "STOPPED", "FAILED", "DELETING"] as const satisfies readonly SandboxState[];
+const STATES = [
+  "PENDING",
+  "CREATING",
+  "RUNNING",
+  "COMPLETED",
+  "STOPPING",
+  "STOPPED",
+  "FAILED",
+  "DELETING",
+] as const satisfies readonly SandboxState[];
 
 /** From a small read to a creation that waits for a slow runtime. */
 const RPC_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];

@@ -51,14 +51,17 @@ function kindViolations(kind: unknown, apiVersion: unknown): Violation[] {
 }
 
 function withNamespace(document: unknown, namespace: string | undefined): unknown {
-  if (namespace === undefined || !isObject(document) || !isObject(document["metadata"]) || Object.hasOwn(document["metadata"], "namespace")) return document;
+  if (namespace === undefined || !isObject(document) || !isObject(document["metadata"]) || Object.hasOwn(document["metadata"], "namespace"))
+    return document;
   return { ...document, metadata: { namespace, ...document["metadata"] } };
 }
 
 /** Text to plain values. JSON is YAML; what JSON cannot say (other tags, keys that are no text) is refused. */
 function parseText(text: string, filename: string): unknown {
   if (text.length > MAX_CHARACTERS) {
-    throw invalidRequest([{ field: filename, rule: "is too long", value: `${text.length} characters`, allowed: `at most ${MAX_CHARACTERS}` }]);
+    throw invalidRequest([
+      { field: filename, rule: "is too long", value: `${text.length} characters`, allowed: `at most ${MAX_CHARACTERS}` },
+    ]);
   }
   const lines = new LineCounter();
   const at = (offset: number) => {
@@ -66,7 +69,13 @@ function parseText(text: string, filename: string): unknown {
     return `${filename}:${line}:${col}`;
   };
   try {
-    const documents = parseAllDocuments(text, { lineCounter: lines, logLevel: "silent", prettyErrors: false, stringKeys: true, version: "1.2" });
+    const documents = parseAllDocuments(text, {
+      lineCounter: lines,
+      logLevel: "silent",
+      prettyErrors: false,
+      stringKeys: true,
+      version: "1.2",
+    });
     const [document, second] = Array.isArray(documents) ? documents : [];
     if (document === undefined) throw refusal(filename, "is empty", "nothing", KINDS);
     if (second !== undefined) throw refusal(at(second.range[0]), "begins a second document", "---", "one sandbox in a file");
@@ -76,7 +85,12 @@ function parseText(text: string, filename: string): unknown {
   } catch (error) {
     if (error instanceof BerthError) throw error;
     // The parser's own limits: nesting that no sandbox has, aliases without end.
-    throw refusal(filename, "cannot be read", error instanceof Error ? firstLine(error.message) : String(error), "a plain YAML or JSON document");
+    throw refusal(
+      filename,
+      "cannot be read",
+      error instanceof Error ? firstLine(error.message) : String(error),
+      "a plain YAML or JSON document",
+    );
   }
 }
 
@@ -90,7 +104,10 @@ function syntaxViolations({ errors, warnings, directives }: Document.Parsed, at:
     allowed: "plain YAML or JSON",
   }));
   if (directives.yaml.version === "1.2") return violations;
-  return [...violations, { field: at(0), rule: "asks for another YAML", value: `%YAML ${directives.yaml.version}`, allowed: "YAML 1.2, without a directive" }];
+  return [
+    ...violations,
+    { field: at(0), rule: "asks for another YAML", value: `%YAML ${directives.yaml.version}`, allowed: "YAML 1.2, without a directive" },
+  ];
 }
 
 /** What parses and yet does not mean what its author may think. */
@@ -102,7 +119,8 @@ function meaningViolations(document: Document.Parsed, at: Locate, text: string):
   };
   visit(document, {
     Node(_key, node) {
-      if (!isAlias(node) && node.tag !== undefined && !CORE_TAGS.has(node.tag)) add(node, `has the tag ${node.tag}`, "plain text, numbers, lists and maps");
+      if (!isAlias(node) && node.tag !== undefined && !CORE_TAGS.has(node.tag))
+        add(node, `has the tag ${node.tag}`, "plain text, numbers, lists and maps");
       if (isScalar(node) && typeof node.value === "number" && /^[-+]?0\d/.test(node.source ?? "")) {
         add(node, "is a number with a leading zero: octal for some readers, decimal for others", "the number without it, or 0o for octal");
       }

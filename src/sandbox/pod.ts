@@ -43,7 +43,17 @@ const CONTAINER: ObjectFields = {
     securityContext: SECURITY_CONTEXT,
   },
   later: [
-    ...["envFrom", "imagePullPolicy", "lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "resources", "restartPolicy"],
+    ...[
+      "envFrom",
+      "imagePullPolicy",
+      "lifecycle",
+      "livenessProbe",
+      "ports",
+      "readinessProbe",
+      "resizePolicy",
+      "resources",
+      "restartPolicy",
+    ],
     ...["restartPolicyRules", "startupProbe", "stdin", "stdinOnce", "terminationMessagePath", "terminationMessagePolicy", "tty"],
     ...["volumeDevices", "volumeMounts"],
   ],
@@ -83,7 +93,9 @@ export function readPod(pod: Readonly<Record<string, unknown>>): PodReading {
   const restartPolicy = isObject(pod["spec"]) ? pod["spec"]["restartPolicy"] : undefined;
   const absent = restartPolicy === undefined || restartPolicy === null;
   if (!absent && restartPolicy !== "Never") violations.push(restartViolation(restartPolicy));
-  const warnings = absent ? ["spec.restartPolicy is not set: Kubernetes would restart containers (Always), berth runs them once (Never)"] : [];
+  const warnings = absent
+    ? ["spec.restartPolicy is not set: Kubernetes would restart containers (Always), berth runs them once (Never)"]
+    : [];
   return { document, violations, warnings };
 }
 

@@ -1,0 +1,63 @@
+/** One conversation with berthd. Loads the gRPC stack. */
+
+import type { DescMessage, JsonValue, MessageShape } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
+import { type Client, Connection, refusalOf } from "../api/client.ts";
+import { BerthError } from "../errors.ts";
+import { Node } from "../gen/berth/v1/node_pb.js";
+import type { Sandbox } from "../gen/berth/v1/sandbox_pb.js";
+import { Sandboxes } from "../gen/berth/v1/sandboxes_pb.js";
+import { RefusedError } from "./failure.ts";
+import type { Globals } from "./globals.ts";
+
+export interface Session {
+  readonly sandboxes: Client<typeof Sandboxes>;
+  readonly node: Client<typeof Node>;
+}
+
+/** Calls berthd; what it refuses becomes a RefusedError. */
+export async function withSession<T>({ address }: Globals, talk: (session: Session) => Promise<T>): Promise<T> {
+  using connection = new Connection(address);
+  try {
+    return await talk({ sandboxes: connection.client(Sandboxes), node: connection.client(Node) });
+  } catch (error) {
+    const refusal = refusalOf(error);
+    if (!refusal) throw error;
+    const unreached = refusal.code === "UNAVAILABLE" && refusal.reason === "";
+    const message = unreached
+      ? `cannot reach berthd at ${address} (is it running? --address names another socket): ${refusal.message}`
+      : refusal.message;
+    throw new RefusedError({ ...refusal, message });
+  }
+}
+
+const FULL_ID = /^[0-9a-f]{32}$/;
+
+/** SANDBOX to id: a full id as it is, a name by asking once. */
+export async function resolveId(session: Session, { namespace }: Globals, sandbox: string): Promise<string> {
+  if (FULL_ID.test(sandbox)) return sandbox;
+  return (await getSandbox(session, { namespace }, sandbox)).metadata?.id ?? "";
+}
+
+export async function getSandbox({ sandboxes }: Session, { namespace }: Pick<Globals, "namespace">, sandbox: string): Promise<Sandbox> {
+  const target = FULL_ID.test(sandbox)
+    ? { case: "id" as const, value: sandbox }
+    : { case: "name" as const, value: { namespace, name: sandbox } };
+  return present((await sandboxes.get({ target })).sandbox);
+}
+
+/** A message that berthd always sends. */
+export function present<T>(message: T | undefined): T {
+  if (message === undefined) throw new BerthError("Internal", "berthd's answer is empty; are berth and berthd of one version?");
+  return message;
+}
+
+export function messageJson<D extends DescMessage>(schema: D, message: MessageShape<D>): JsonValue {
+  return toJson(schema, message);
+}
+
+/** Seconds as a google.protobuf.Duration. */
+export function duration(seconds: number): { seconds: bigint; nanos: number } {
+  const whole = Math.floor(seconds);
+  return { seconds: BigInt(whole), nanos: Math.round((seconds - whole) * 1e9) };
+}
