@@ -104,7 +104,11 @@ function killGroupAfter(child: ChildProcess, milliseconds: number): { cancel(): 
     // Between exit and the end of its output the pid is no longer the child's: then there is nobody left to kill.
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     fired = true;
-    process.kill(-child.pid, "SIGKILL");
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      child.kill("SIGKILL"); // some of the group are another user's: then at least the one that is waited for
+    }
   }, milliseconds);
   return { cancel: () => clearTimeout(timer), fired: () => fired };
 }

@@ -3,9 +3,7 @@ import type { Readable } from "node:stream";
 import { runCommand } from "../host/command.ts";
 import { BerthError } from "../errors.ts";
 import type { ImageLayer } from "./image.ts";
-import { openLayer } from "./layer-stream.ts";
-
-const TIMEOUT_MS = 10 * 60_000;
+import { LAYER_TIMEOUT_MS, openLayer } from "./layer-stream.ts";
 
 // No CAP_MKNOD: a device node in a layer would be a way to the host's devices. Nothing else that unpacking does not need.
 const CONFINED = [
@@ -50,8 +48,8 @@ export async function extractLayer(layer: ImageLayer, dir: string, members: read
 /** Answers what tar complained of. */
 async function runTar(command: readonly string[], tar: Readable): Promise<string | undefined> {
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
-  const { exitCode, stderr, timedOut } = await runCommand(command, { timeoutMs: TIMEOUT_MS, input: tar, env });
-  return timedOut ? `not unpacked after ${TIMEOUT_MS / 60_000} minutes` : tarFault(exitCode, stderr);
+  const { exitCode, stderr, timedOut } = await runCommand(command, { timeoutMs: LAYER_TIMEOUT_MS, input: tar, env });
+  return timedOut ? `not unpacked after ${LAYER_TIMEOUT_MS / 60_000} minutes` : tarFault(exitCode, stderr);
 }
 
 /** The first thing that tar complained of; a named member that the layer does not have is none. */

@@ -25,6 +25,9 @@ export function layerCompression(mediaType: string): Compression | undefined {
   return Object.hasOwn(COMPRESSIONS, mediaType) ? COMPRESSIONS[mediaType] : undefined;
 }
 
+/** For one layer, whatever its size: data that unpacks to more and more must end some time. */
+export const LAYER_TIMEOUT_MS = 10 * 60_000;
+
 export interface LayerStream {
   readonly tar: Readable;
   /** Settles when all was read. Errors: BerthError ImageInvalid naming the blob, for a wrong digest or damaged data. */
@@ -44,7 +47,9 @@ async function verify(layer: ImageLayer, tar: PassThrough): Promise<void> {
     // Non-blocking, so that a fifo in place of the blob cannot park a thread for ever.
     const decompress = decompressor(layer.mediaType);
     const file = await open(layer.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    await pipeline(file.createReadStream({ highWaterMark: 256 * 1024 }), blob.tap, decompress, content.tap, tar);
+    await pipeline(file.createReadStream({ highWaterMark: 256 * 1024 }), blob.tap, decompress, content.tap, tar, {
+      signal: AbortSignal.timeout(LAYER_TIMEOUT_MS),
+    });
   } catch (error) {
     tar.destroy();
     throw new BerthError("ImageInvalid", `${layer.path}: ${toBerthError(error).message}`, { cause: error });

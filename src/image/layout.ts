@@ -10,9 +10,6 @@ import { layerCompression } from "./layer-stream.ts";
 import { parseReference } from "./reference.ts";
 import type { ImageReference } from "./reference.ts";
 
-export { parseReference } from "./reference.ts";
-export type { ImageReference } from "./reference.ts";
-
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 4;
 const REF_NAME = "org.opencontainers.image.ref.name";

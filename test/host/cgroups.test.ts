@@ -76,6 +76,48 @@ test("a process can be put into every hierarchy's group, the v1 cpuset included,
   for (const { mountPoint } of cgroups.hierarchies) expect(existsSync(join(mountPoint, group.path))).toBe(false);
 });
 
+test("in a v2 tree the controllers reach the group, and none is handed on by the group that holds processes", async (context) => {
+  const own = new Cgroups().hierarchies.find(({ version }) => version === 2);
+  const controllers = own?.controllers.filter((controller) => controller !== "misc") ?? [];
+  if (own === undefined || controllers.length === 0) return context.skip("this node has no v2 tree with controllers");
+  const cgroups = new Cgroups(`1 1 0:1 / ${own.mountPoint} rw - cgroup2 cgroup2 rw\n`);
+  await using group = makeGroupPath(cgroups);
+  const path = `${group.path}/pod/app`;
+  cgroups.create(path);
+  const read = (file: string): string[] =>
+    readFileSync(join(own.mountPoint, path, file), "utf8")
+      .trim()
+      .split(" ")
+      .filter(Boolean);
+  expect(read("cgroup.controllers")).toEqual(expect.arrayContaining(controllers));
+  expect(read("cgroup.subtree_control")).toEqual([]);
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  const ended = once(child, "exit");
+  writeFileSync(cgroups.procsFiles(path)[0] ?? "", String(child.pid));
+  cgroups.create(`${path}/below`);
+  expect(read("cgroup.procs")).toEqual([String(child.pid)]);
+  await cgroups.killAll(group.path);
+  expect(await ended).toEqual([null, "SIGKILL"]);
+});
+
+test("where there is no v2 tree, what is in the group is killed one by one", async (context) => {
+  const mountinfo = readFileSync("/proc/self/mountinfo", "utf8");
+  if (new Cgroups().layout === "v2") return context.skip("this node has no v1 hierarchy");
+  const cgroups = new Cgroups(
+    mountinfo
+      .split("\n")
+      .filter((line) => !line.includes(" - cgroup2 "))
+      .join("\n"),
+  );
+  await using group = makeGroupPath(cgroups);
+  cgroups.create(`${group.path}/app`);
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  const ended = once(child, "exit");
+  for (const file of cgroups.procsFiles(`${group.path}/app`)) writeFileSync(file, String(child.pid));
+  await cgroups.killAll(group.path);
+  expect(await ended).toEqual([null, "SIGKILL"]);
+});
+
 test("removing a group that is in use waits for its processes to end", async () => {
   const cgroups = new Cgroups();
   await using group = makeGroupPath(cgroups);

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { SystemError } from "../../src/host/libc.ts";
@@ -48,6 +48,19 @@ test("a read-only overlay refuses writes", () => {
   const [low = "", upperDir = "", workDir = "", target = ""] = makeDirs(scratch.path, "l", "u", "w", "t");
   mountOverlay({ lowerDirs: [low], upperDir, workDir, target, readOnly: true });
   expect(() => writeFileSync(join(target, "x"), "")).toThrow(/EROFS/);
+});
+
+test("mounting leaks no descriptor, also when it fails", () => {
+  using scratch = makeScratch();
+  const [low = "", upperDir = "", workDir = "", target = ""] = makeDirs(scratch.path, "l", "u", "w", "t");
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const before = open();
+  for (let round = 0; round < 20; round++) {
+    mountOverlay({ lowerDirs: [low], upperDir, workDir, target });
+    unmount(target);
+    expect(() => mountOverlay({ lowerDirs: [low, join(scratch.path, "missing")], upperDir, workDir, target })).toThrow(/ENOENT/);
+  }
+  expect(open()).toBeLessThanOrEqual(before + 2);
 });
 
 test("a missing layer is an error that names it, and nothing is mounted", () => {
