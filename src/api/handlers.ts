@@ -38,7 +38,7 @@ export interface Service {
 
 /** Ties a service to its handlers; the compiler holds them to the proto. */
 export function service<S extends DescService & { method: Methods }>(description: S, handlers: Handlers<S>): Service {
-  return { description, handlers: handlers as Service["handlers"] };
+  return { description, handlers };
 }
 
 /** What the calls of all services share. */

@@ -1,4 +1,3 @@
-import { invalidRequest } from "../errors.ts";
 import { Sandboxes as SandboxesDescription } from "../gen/berth/v1/sandboxes_pb.js";
 import type { LogRecord } from "../monitor/logs.ts";
 import type { Sandboxes } from "../sandbox/sandboxes.ts";
@@ -33,22 +32,12 @@ export function sandboxesService(sandboxes: SandboxesPort): Service {
     },
     logs: async function* ({ id, container }) {
       refuse(idViolations(id));
-      const name = container === "" ? onlyApp(sandboxes, id) : container;
-      for await (const records of sandboxes.logs(id, name)) {
+      for await (const records of sandboxes.logs(id, container)) {
         for (const chunk of chunks(records)) yield { entries: chunk.map(logMessage) };
       }
     },
     render: async (request) => renderMessage(await sandboxes.render(readSandboxRequest(request))),
   });
-}
-
-function onlyApp(sandboxes: SandboxesPort, id: string): string {
-  const names = sandboxes.get({ id }).containers.map(({ name }) => name);
-  const [name] = names;
-  if (name !== undefined && names.length === 1) return name;
-  throw invalidRequest([
-    { field: "container", rule: "is required: the sandbox has several apps", value: "nothing", allowed: names.join(", ") },
-  ]);
 }
 
 /** Groups records to at most 64 KiB of data; a longer one is cut into parts that go on in the next. */

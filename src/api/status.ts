@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
-import { Metadata, type StatusObject } from "@grpc/grpc-js";
+import { Metadata, type status, type StatusObject } from "@grpc/grpc-js";
 import { BerthError, type Violation } from "../errors.ts";
 import { type ErrorDetail, ErrorDetailSchema } from "../gen/berth/v1/error_pb.js";
 import { BadRequestSchema } from "../gen/google/rpc/error_details_pb.js";
@@ -13,9 +13,9 @@ const MAX_DETAIL_BYTES = 8192;
 
 /** A refusal of a protocol that is not berth's own, such as grpc.health.v1. */
 export class ProtocolError extends Error {
-  readonly code: number;
+  readonly code: status;
 
-  constructor(code: number, message: string) {
+  constructor(code: status, message: string) {
     super(message);
     this.name = "ProtocolError";
     this.code = code;
@@ -29,6 +29,7 @@ export function toStatus(thrown: unknown, logger: Logger): StatusObject {
   if (error.reason === "Internal") logger.error({ err: error.detail.cause ?? error }, error.message);
   const metadata = new Metadata();
   metadata.set("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, fitting(error))));
+  // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the table holds the numbers, so that it needs no gRPC
   return { code: error.kind.grpc, details: cut(error.message, MAX_MESSAGE_BYTES), metadata };
 }
 

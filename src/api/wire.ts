@@ -149,7 +149,7 @@ const MAX_GRACE_MS = 3_600_000;
 const DEFAULT_GRACE_MS = 10_000;
 
 export function requestIdViolations(requestId: string): Violation[] {
-  if ([...requestId].length <= MAX_REQUEST_ID) return [];
+  if (requestId.length <= MAX_REQUEST_ID) return [];
   return [{ field: "requestId", rule: "is too long", value: show(requestId), allowed: `at most ${MAX_REQUEST_ID} characters` }];
 }
 

@@ -65,7 +65,7 @@ async function render({ file, out, config, imageConfig }: RenderOptions, globals
   }
   const imageConfigs = new Map<string, string>();
   for (const [container, path] of imageConfig) imageConfigs.set(container, await readText(path));
-  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config) });
+  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), nodeCapabilities: undefined });
   const bundles = result.bundles.map(({ container, configJson }) => ({ container, configJson }));
   if (out !== undefined) await writeBundles(out, bundles);
   if (globals.json) {

@@ -20,14 +20,18 @@ interface ObjectFields {
   readonly later: readonly string[];
 }
 
+function words(text: string): readonly string[] {
+  return text.trim().split(/\s+/);
+}
+
 const CAPABILITIES: ObjectFields = { implemented: { add: "as it is", drop: "as it is" }, later: [] };
 
 const SECURITY_CONTEXT: ObjectFields = {
   implemented: { capabilities: CAPABILITIES, runAsUser: "as it is", runAsGroup: "as it is" },
-  later: [
-    ...["allowPrivilegeEscalation", "appArmorProfile", "privileged", "procMount", "readOnlyRootFilesystem", "runAsNonRoot"],
-    ...["seLinuxOptions", "seccompProfile", "windowsOptions"],
-  ],
+  later: words(`
+    allowPrivilegeEscalation appArmorProfile privileged procMount readOnlyRootFilesystem runAsNonRoot seLinuxOptions
+    seccompProfile windowsOptions
+  `),
 };
 
 const ENV_VAR: ObjectFields = { implemented: { name: "as it is", value: "as it is" }, later: ["valueFrom"] };
@@ -42,41 +46,31 @@ const CONTAINER: ObjectFields = {
     workingDir: "as it is",
     securityContext: SECURITY_CONTEXT,
   },
-  later: [
-    ...[
-      "envFrom",
-      "imagePullPolicy",
-      "lifecycle",
-      "livenessProbe",
-      "ports",
-      "readinessProbe",
-      "resizePolicy",
-      "resources",
-      "restartPolicy",
-    ],
-    ...["restartPolicyRules", "startupProbe", "stdin", "stdinOnce", "terminationMessagePath", "terminationMessagePolicy", "tty"],
-    ...["volumeDevices", "volumeMounts"],
-  ],
+  later: words(`
+    envFrom imagePullPolicy lifecycle livenessProbe ports readinessProbe resizePolicy resources restartPolicy
+    restartPolicyRules startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices
+    volumeMounts
+  `),
 };
 
 const POD_SPEC: ObjectFields = {
   implemented: { runtimeClassName: "as it is", restartPolicy: "checked here", containers: [CONTAINER] },
-  later: [
-    ...["activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks"],
-    ...["ephemeralContainers", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname", "hostnameOverride"],
-    ...["imagePullSecrets", "initContainers", "nodeName", "nodeSelector", "os", "overhead", "preemptionPolicy", "priority"],
-    ...["priorityClassName", "readinessGates", "resourceClaims", "resources", "schedulerName", "schedulingGates", "securityContext"],
-    ...["serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain"],
-    ...["terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "volumes", "workloadRef"],
-  ],
+  later: words(`
+    activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
+    ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets
+    initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
+    resourceClaims resources schedulerName schedulingGates securityContext serviceAccount serviceAccountName
+    setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations
+    topologySpreadConstraints volumes workloadRef
+  `),
 };
 
 const METADATA: ObjectFields = {
   implemented: { namespace: "as it is", name: "as it is", labels: "as it is" },
-  later: [
-    ...["annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generateName"],
-    ...["generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"],
-  ],
+  later: words(`
+    annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation
+    managedFields ownerReferences resourceVersion selfLink uid
+  `),
 };
 
 const POD: ObjectFields = {
