@@ -42,8 +42,13 @@ export function run(command, args, { cwd, env = process.env, timeoutMs = 900_000
   });
   if (done.error === undefined && done.status === 0) return done.stdout;
   const why = done.error?.message ?? `exit code ${done.status ?? done.signal}`;
-  const tail = `${done.stdout ?? ""}${done.stderr ?? ""}`.trim().split("\n").slice(-15).join("\n");
-  throw new SetupError(`${command} ${args.join(" ")} failed (${why})\n${tail}`);
+  throw new SetupError(`${command} ${args.join(" ")} failed (${why})\n${shorten(`${done.stdout ?? ""}${done.stderr ?? ""}`)}`);
+}
+
+/** Some tools say why at the beginning, others at the end. @param {string} output */
+function shorten(output) {
+  const lines = output.trim().split("\n");
+  return (lines.length <= 30 ? lines : [...lines.slice(0, 15), "...", ...lines.slice(-15)]).join("\n");
 }
 
 /** Throws unless this is root; names what would have been installed.
