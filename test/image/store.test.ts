@@ -154,6 +154,26 @@ test.each([".wh.", ".wh..", ".wh...", ".wh..wh.plnk", ".wh..wh..opq"])(
   },
 );
 
+test.each([
+  ["folder", { directory: true as const }],
+  ["link", { symlink: "/etc/passwd" }],
+])("a whiteout that is a %s is refused", async (_, entry) => {
+  using scratch = makeScratch();
+  const { store, kept } = storeIn(scratch.path);
+  const image = await imageOf(scratch.path, [{ files: { "etc/.wh.x": entry } }]);
+  await expect(store.unpack(image)).rejects.toMatchObject({
+    reason: "ImageInvalid",
+    message: expect.stringContaining("etc/.wh.x is a whiteout and not a regular file"),
+  });
+  expect(kept()).toEqual([]);
+});
+
+test("tar itself has no right to make a device node", async () => {
+  using scratch = makeScratch();
+  const image = await imageOf(scratch.path, [{ files: { "dev/null": { device: [1, 3] } } }]);
+  await expect(storeIn(scratch.path).store.unpack(image)).rejects.toThrow(/Cannot mknod: Operation not permitted/);
+});
+
 test("a layer that says nothing of its root takes over that of the layer below", async () => {
   using scratch = makeScratch();
   const image = await imageOf(scratch.path, [{ files: { ".": { mode: 0o700, uid: 7, gid: 8 }, a: "" } }, { files: { b: "" } }]);
