@@ -113,3 +113,9 @@ export function capabilitySets(request: CapabilityRequest, uid: number, mode: Ca
     ...(ambient.length > 0 ? { ambient } : {}),
   };
 }
+
+/** Names of the bits of a mask as /proc/PID/status prints it, such as 000001ffffffffff. */
+export function capabilitiesOfMask(hex: string): Capability[] {
+  const mask = BigInt(`0x${hex}`);
+  return KERNEL_CAPABILITIES.filter((_name, bit) => ((mask >> BigInt(bit)) & 1n) === 1n);
+}

@@ -8,10 +8,16 @@ const SCHEMA_VERSION = 1;
 export class Journal {
   readonly #db: DatabaseSync;
 
-  /** Opens or makes the file. Throws when it was written by a newer berthd. */
+  /** Opens or makes the file. Throws when another berthd has it, or a newer one wrote it. */
   constructor(path: string) {
     this.#db = new DatabaseSync(path);
-    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    try {
+      // Exclusive: a second berthd on the same state would undo what the first one does.
+      this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT");
+    } catch (error) {
+      const locked = error instanceof Error && /database is locked/.test(error.message);
+      throw locked ? new Error(`${path} is in use by another berthd`, { cause: error }) : error;
+    }
     this.#migrate(path);
   }
 

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BerthError } from "../errors.ts";
 import { runCommand } from "../host/command.ts";
-import { type ProcessIdentity, processIdentity } from "../host/processes.ts";
+import { isAlive, type ProcessIdentity, processIdentity } from "../host/processes.ts";
 
 const LAUNCHER = fileURLToPath(new URL("./in-cgroup.sh", import.meta.url));
 /** Between two looks for a file whose inotify event was missed, and for a monitor that died. */
@@ -38,6 +38,7 @@ export interface Monitored {
 export async function launchMonitor(launch: MonitorLaunch): Promise<Monitored> {
   mkdirSync(launch.dir, { recursive: true, mode: 0o700 });
   mkdirSync(exitDir(launch.dir), { recursive: true, mode: 0o700 });
+  mkdirSync(socketDir(launch.dir), { recursive: true, mode: 0o700 });
   mkdirSync(dirname(launch.log), { recursive: true, mode: 0o700 });
   const deadline = Date.now() + launch.timeoutMs;
   const argv = ["/bin/sh", LAUNCHER, join(launch.dir, "sync"), join(launch.dir, "conmon.out"), ...launch.procsFiles, "--", ...conmonArgs(launch)];
@@ -62,7 +63,7 @@ function conmonArgs(launch: MonitorLaunch): string[] {
     ...["--api-version", "1", "-c", id, "-u", id, "-n", id, "-r", runtime],
     ...runtimeArgs.flatMap((arg) => ["--runtime-arg", arg]),
     ...["-b", launch.bundle, "-p", join(launch.dir, "pid"), "--conmon-pidfile", join(launch.dir, "conmon.pid")],
-    ...["--exit-dir", exitDir(launch.dir), "--persist-dir", launch.dir, "--socket-dir-path", dirname(launch.dir)],
+    ...["--exit-dir", exitDir(launch.dir), "--persist-dir", launch.dir, "--socket-dir-path", socketDir(launch.dir)],
     ...["-l", `k8s-file:${launch.log}`, "--log-level", "error"],
   ];
 }
@@ -81,8 +82,11 @@ function failure(launch: MonitorLaunch, message: string): BerthError {
 /** Waits until a file holds a whole line. */
 async function waitForText(file: string, deadline: number, launch: MonitorLaunch, monitor?: ProcessIdentity): Promise<string> {
   const complete = (): string | undefined => {
+    const gone = monitor && !isAlive(monitor);
     const text = readIfThere(file);
-    return text?.trimEnd() ? text : undefined;
+    if (text?.trimEnd()) return text;
+    if (gone) throw failure(launch, "conmon ended before it reported");
+    return undefined;
   };
   const text = await waitUntil(dirname(file), complete, deadline);
   if (text !== undefined) return text;
@@ -106,12 +110,12 @@ export async function waitUntil<T>(dir: string, look: () => T | undefined, deadl
       stop();
       resolve(found);
     };
-    const watcher = watch(dir, check);
-    // A folder that goes away ends the watch; the timer still looks.
-    watcher.on("error", check);
+    // Without the folder, as after a reboot, and when it goes away, the timer still looks.
+    const watcher = existsSync(dir) ? watch(dir, check) : undefined;
+    watcher?.on("error", check);
     const timer = setInterval(check, Math.min(LOOK_MS, Math.max(1, deadline - Date.now())));
     const stop = (): void => {
-      watcher.close();
+      watcher?.close();
       clearInterval(timer);
       signal?.removeEventListener("abort", check);
     };
@@ -133,4 +137,9 @@ export function readIfThere(file: string): string | undefined {
 /** Where conmon writes the exit codes of a sandbox's containers, given the folder of one of them. */
 export function exitDir(containerDir: string): string {
   return join(dirname(containerDir), "exits");
+}
+
+/** Where conmon links its attach sockets. Not the folder of the containers' own: conmon wants to make its names there. */
+function socketDir(containerDir: string): string {
+  return join(dirname(containerDir), "k");
 }

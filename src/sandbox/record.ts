@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
+import { constants } from "node:os";
 import type { EnforcementEntry } from "../bundle/enforcement.ts";
+import { PAUSE_NAME } from "../bundle/pause.ts";
+import type { ProcessIdentity } from "../host/processes.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
-import type { SandboxSpec } from "./spec.ts";
-
-export type { ProcessIdentity } from "../host/processes.ts";
+import type { SandboxRequest, SandboxSpec } from "./spec.ts";
 
 export type SandboxState = "PENDING" | "CREATING" | "RUNNING" | "COMPLETED" | "STOPPING" | "STOPPED" | "FAILED" | "DELETING";
 export type ContainerState = "WAITING" | "CREATED" | "RUNNING" | "EXITED" | "UNKNOWN";
@@ -22,8 +24,12 @@ export interface ContainerRecord {
   imageDigest?: string;
   /** Chain ids of the layers, lowest first; absent for pause. */
   layers?: string[];
-  /** Signal that asks it to end, such as SIGTERM. */
-  stopSignal: string;
+  /** Number of the signal that asks it to end. */
+  stopSignal: number;
+  /** conmon. */
+  monitor?: ProcessIdentity;
+  /** The process that conmon watches. */
+  process?: ProcessIdentity;
 }
 
 export interface StageTiming {
@@ -54,4 +60,43 @@ export interface SandboxRecord {
   warnings: string[];
   enforcement: EnforcementEntry[];
   stages: StageTiming[];
+}
+
+/** A sandbox that was accepted and of which nothing exists yet. */
+export function newRecord(request: SandboxRequest, requestId: string, now: Date): SandboxRecord {
+  const container = (name: string): ContainerRecord => ({ name, id: newId(), state: "WAITING", reason: "", stopSignal: constants.signals.SIGTERM });
+  const pause = container(PAUSE_NAME);
+  return {
+    // runsc knows a sandbox by the id of its first container.
+    id: pause.id,
+    namespace: request.metadata.namespace,
+    name: request.metadata.name,
+    requestId,
+    labels: { ...request.metadata.labels },
+    spec: request.spec,
+    wanted: "running",
+    state: "PENDING",
+    reason: "",
+    message: "",
+    createdAt: now.toISOString(),
+    pause,
+    containers: request.spec.containers.map(({ name, image }) => ({ ...container(name), image })),
+    warnings: [],
+    enforcement: [],
+    stages: [],
+  };
+}
+
+/** runsc resolves ids by prefix, so all have one length. */
+function newId(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/** Pause and the apps. */
+export function allContainers(record: SandboxRecord): ContainerRecord[] {
+  return [record.pause, ...record.containers];
+}
+
+export function hasEnded(container: ContainerRecord): boolean {
+  return container.state === "EXITED" || container.state === "UNKNOWN";
 }

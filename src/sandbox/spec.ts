@@ -145,7 +145,7 @@ const workingDir = rule(
 
 const image = text.superRefine((reference, context) => {
   const parsed = parseReference(reference);
-  if ("violation" in parsed) context.addIssue({ code: "custom", message: parsed.violation, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
+  if (typeof parsed === "string") context.addIssue({ code: "custom", message: parsed, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
 });
 
 const container = z.strictObject({

@@ -1,0 +1,103 @@
+/** The composition root: every room is made here, once, and handed to those that need it. */
+
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { startAdminServer } from "./api/admin.ts";
+import { ApiServer } from "./api/server.ts";
+import { capabilitiesOfMask } from "./bundle/capabilities.ts";
+import { loadConfig } from "./config.ts";
+import { Cgroups } from "./host/cgroups.ts";
+import { sdNotify } from "./host/notify.ts";
+import { LayerStore } from "./image/store.ts";
+import { Journal } from "./journal/journal.ts";
+import { SandboxNamespaces } from "./network/namespaces.ts";
+import { NodeInventory } from "./observe/inventory.ts";
+import type { Logger } from "./observe/logger.ts";
+import { Metrics, statesOf } from "./observe/metrics.ts";
+import { NodePaths } from "./paths.ts";
+import { RootFilesystems } from "./rootfs/overlay.ts";
+import { preparePauseRootfs } from "./rootfs/pause.ts";
+import { RuntimeRegistry } from "./runtime/registry.ts";
+import type { Rooms } from "./sandbox/rooms.ts";
+import { Sandboxes } from "./sandbox/sandboxes.ts";
+
+export interface DaemonOptions {
+  /** Absent: the default file where it exists. */
+  readonly configFile: string | undefined;
+  readonly stateDir: string;
+  readonly runDir: string;
+  /** Each unix:///PATH. */
+  readonly listen: readonly string[];
+  readonly admin: string;
+}
+
+export interface Daemon {
+  /** Takes no new calls, lets what runs come to its end, and leaves the sandboxes running. */
+  close(): Promise<void>;
+}
+
+/** For unary calls to get their answer at the end. */
+const CLOSE_GRACE_MS = 5_000;
+/** runsc's control socket must fit into the 107 bytes of a socket address: RUN/s/ID/r/runsc-ID.sock. */
+const LONGEST_RUN_DIR = 26;
+
+export async function startDaemon(options: DaemonOptions, log: Logger): Promise<Daemon> {
+  const config = await loadConfig(options.configFile);
+  if (options.runDir.length > LONGEST_RUN_DIR) throw new Error(`--run-dir ${options.runDir} is longer than ${LONGEST_RUN_DIR} characters: sockets in it would not fit into a socket address`);
+  const paths = new NodePaths(options.stateDir, options.runDir);
+  mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+  mkdirSync(paths.run, { recursive: true, mode: 0o711 });
+
+  const journal = new Journal(paths.journal);
+  const cgroups = new Cgroups();
+  preparePauseRootfs(paths.pauseRootfs, config.pauseBinary);
+  const places = { runtimes: paths.runtimes, pauseRootfs: paths.pauseRootfs, probes: join(paths.run, "probes") };
+  const runtimes = new RuntimeRegistry(config, places, cgroups);
+  const rooms: Rooms = {
+    config,
+    paths,
+    journal,
+    runtimes,
+    layers: new LayerStore(paths.images),
+    rootfs: new RootFilesystems(paths.rootfs),
+    namespaces: new SandboxNamespaces(paths.run),
+    cgroups,
+    nodeCapabilities: ownBoundingSet(),
+    log,
+  };
+  const sandboxes = new Sandboxes(rooms);
+  const inventory = new NodeInventory(() => runtimes.list());
+  const metrics = await Metrics.create(() => statesOf((filter) => sandboxes.list(filter)));
+
+  await sandboxes.recover();
+  const answered = (method: string, code: string, seconds: number): void => metrics.answered(method, code, seconds);
+  const api = await ApiServer.start({ sandboxes, inventory, listen: options.listen, logger: log, answered });
+  const admin = await startAdminServer({ listen: options.admin, metrics, unready: () => (api.serving ? [] : ["berthd is shutting down"]) });
+  api.setServing(true);
+  const watchdog = startWatchdog();
+  sdNotify("READY=1");
+  log.info({ listen: options.listen, admin: options.admin, state: paths.state, run: paths.run }, "berthd is ready");
+
+  return {
+    async close() {
+      sdNotify("STOPPING=1");
+      clearInterval(watchdog);
+      await api.close(CLOSE_GRACE_MS);
+      await sandboxes.close();
+      await admin.close();
+      journal.close();
+    },
+  };
+}
+
+/** What berthd may give to containers under a runtime that shares the kernel. */
+export function ownBoundingSet(): ReadonlySet<string> {
+  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  return new Set(capabilitiesOfMask(mask));
+}
+
+/** Tells systemd twice in each of its intervals that the event loop turns. */
+function startWatchdog(): NodeJS.Timeout | undefined {
+  const interval = Number(process.env["WATCHDOG_USEC"] ?? 0) / 1000;
+  return interval > 0 ? setInterval(() => sdNotify("WATCHDOG=1"), interval / 2) : undefined;
+}

@@ -1,0 +1,180 @@
+/** The story of a create: from an accepted request to a sandbox whose apps have all been started. */
+
+import { mkdirSync } from "node:fs";
+import { missingOnNode } from "../bundle/enforcement.ts";
+import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
+import { writeBundle } from "../bundle/write.ts";
+import { BerthError, toBerthError } from "../errors.ts";
+import type { PinnedImage } from "../image/image.ts";
+import { resolveImage } from "../image/layout.ts";
+import { readUserDatabase } from "../image/users.ts";
+import { launchMonitor } from "../monitor/conmon.ts";
+import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
+import { runtimeFor } from "../runtime/registry.ts";
+import type { ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
+import type { ContainerRecord, SandboxRecord } from "./record.ts";
+import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
+import { stopSignalNumber } from "./signals.ts";
+import { moveTo } from "./state.ts";
+
+/**
+ * Creates and starts everything of a PENDING sandbox and moves it to RUNNING. Throws a BerthError that names stage and container;
+ * what had been made by then is for `teardown` to undo, which knows it all by the record's ids.
+ */
+export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancelled: AbortSignal): Promise<void> {
+  const stage = stages(record, cancelled);
+  const resolved = await stage("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
+  refuseWhatNodeCannotGive(rooms, record, resolved);
+  const images = await stage("image", () => resolveImages(record));
+  const layers = await stage("unpack", () => unpackLayers(rooms, images));
+
+  record.runtime = resolved;
+  moveTo(record, "CREATING");
+  rooms.journal.save(record);
+
+  const places = await stage("rootfs", () => mountRootfs(rooms, record, layers));
+  const namespaces = await stage("namespaces", () => rooms.namespaces.create(record.id));
+  await stage("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
+  const rendered = await stage("render", () => renderBundles(rooms, record, { images, places, namespaces }));
+  await stage("bundles", () => writeBundles(rooms, record, rendered));
+
+  const runtime = runtimeFor(resolved, record.id, record.spec);
+  await stage("pause-create", () => createContainer(rooms, record, record.pause, runtime));
+  await stage("pause-start", () => startContainer(rooms, record, record.pause, runtime));
+  for (const app of record.containers) await stage("app-create", () => createContainer(rooms, record, app, runtime), app.name);
+  for (const app of record.containers) await stage("app-start", () => startContainer(rooms, record, app, runtime), app.name);
+
+  record.startedAt = new Date().toISOString();
+  moveTo(record, "RUNNING");
+  rooms.journal.save(record);
+}
+
+/** Times each stage, gives errors its name, and stops between stages when the creation was cancelled. */
+function stages(record: SandboxRecord, cancelled: AbortSignal) {
+  return async <T>(name: string, act: () => T | Promise<T>, container?: string): Promise<T> => {
+    const where = { stage: name, ...(container === undefined ? {} : { container }) };
+    if (cancelled.aborted) throw new BerthError("Cancelled", "the creation was cancelled by a delete", where);
+    const started = performance.now();
+    try {
+      return await act();
+    } catch (error) {
+      throw toBerthError(error).at(where);
+    } finally {
+      record.stages.push({ name: container === undefined ? name : `${name} ${container}`, milliseconds: performance.now() - started });
+    }
+  };
+}
+
+/** runc and crun die of a capability that berthd itself does not have: refused before anything is touched. */
+function refuseWhatNodeCannotGive(rooms: Rooms, record: SandboxRecord, runtime: ResolvedRuntime): void {
+  const violations = record.spec.containers.flatMap((container, index) => {
+    const missing = missingOnNode(container.securityContext.capabilities, runtime.adapter, rooms.nodeCapabilities);
+    return missing.map((name) => ({
+      field: `spec.containers[${index}].securityContext.capabilities.add`,
+      rule: `berthd's own bounding set lacks it, so ${runtime.adapter} cannot give it`,
+      value: name,
+      allowed: "leave it out, give berthd the capability, or use runtime class runsc",
+    }));
+  });
+  if (violations.length === 0) return;
+  const text = violations.map((violation) => `${violation.field}: ${violation.value}: ${violation.rule}`).join("; ");
+  throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations, stage: "runtime" });
+}
+
+/** By container name. */
+type Images = ReadonlyMap<string, PinnedImage>;
+
+async function resolveImages(record: SandboxRecord): Promise<Images> {
+  const images = new Map<string, PinnedImage>();
+  for (const container of record.containers) {
+    const image = await resolveImage(container.image ?? "").catch((error: unknown) => {
+      throw toBerthError(error).at({ container: container.name });
+    });
+    images.set(container.name, image);
+    container.imageDigest = image.digest;
+    container.layers = image.layers.map((layer) => layer.chainId);
+    container.stopSignal = stopSignalNumber(image.config.stopSignal);
+  }
+  return images;
+}
+
+/** Layer folders by container name, lowest first. */
+async function unpackLayers(rooms: Rooms, images: Images): Promise<ReadonlyMap<string, string[]>> {
+  const unpacked = await Promise.all([...images].map(async ([name, image]) => [name, await rooms.layers.unpack(image)] as const));
+  return new Map(unpacked);
+}
+
+function mountRootfs(rooms: Rooms, record: SandboxRecord, layers: ReadonlyMap<string, string[]>): ReadonlyMap<string, ContainerPlace> {
+  return new Map(record.containers.map(({ id, name }) => [name, { id, rootfs: rooms.rootfs.mount(id, layers.get(name) ?? []) }]));
+}
+
+interface Made {
+  readonly images: Images;
+  readonly places: ReadonlyMap<string, ContainerPlace>;
+  readonly namespaces: { net: string; ipc: string; uts: string };
+}
+
+function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, namespaces }: Made): RenderResult {
+  if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
+  const { adapter, traits } = record.runtime;
+  const withUsers = [...images].map(([name, image]) => [name, { config: image.config, users: readUserDatabase(places.get(name)?.rootfs ?? "") }] as const);
+  return render({
+    request: { metadata: record, spec: record.spec },
+    adapter,
+    capabilityMode: rooms.config.capabilityMode,
+    ambient: traits.ambient,
+    nodeCapabilities: rooms.nodeCapabilities,
+    images: new Map(withUsers),
+    pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
+    places,
+    namespaces,
+    cgroup: traits.ignoreCgroups ? undefined : sandboxCgroup(rooms, record.id),
+  });
+}
+
+function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {
+  for (const bundle of rendered.bundles) writeBundle(rooms.paths.bundles(record.id), bundle);
+  record.enforcement = [...rendered.enforcement];
+  record.warnings = [...rendered.warnings];
+}
+
+async function createContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
+  const target = runtimeContainer(rooms, record, container);
+  mkdirSync(target.root, { recursive: true, mode: 0o700 });
+  const { monitor, process } = await launchMonitor({
+    containerId: container.id,
+    runtime: runtime.createCommand(target),
+    bundle: target.bundle,
+    dir: target.dir,
+    log: rooms.paths.log(record.id, container.name),
+    procsFiles: rooms.cgroups.procsFiles(monitorCgroup(rooms, record)),
+    timeoutMs: COMMAND_TIMEOUT_MS,
+  }).catch((error: unknown) => {
+    throw explainStart(error, container, record);
+  });
+  container.monitor = monitor;
+  container.process = process;
+  container.state = "CREATED";
+}
+
+async function startContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
+  await runtime.start(runtimeContainer(rooms, record, container)).catch((error: unknown) => {
+    throw explainStart(error, container, record);
+  });
+  container.state = "RUNNING";
+  container.startedAt = new Date().toISOString();
+}
+
+/** Tells a command that cannot be run, which the caller can mend, from a runtime that fails. */
+function explainStart(thrown: unknown, container: ContainerRecord, record: SandboxRecord): BerthError {
+  const error = toBerthError(thrown);
+  const text = `${error.message}\n${error.detail.logTail ?? ""}`;
+  if (container === record.pause || error.reason !== "RuntimeFailed") return error;
+  if (!/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load/i.test(text)) return error;
+  return new BerthError("StartFailed", `the command of container ${container.name} cannot be run: ${error.message}`, error.detail);
+}
+
+/** The monitors' own group beside those of the containers: a v2 group with groups in it holds no processes. */
+export function monitorCgroup(rooms: Rooms, record: SandboxRecord): string {
+  return `${sandboxCgroup(rooms, record.id)}/monitor`;
+}

@@ -1,0 +1,63 @@
+/** Rendering without a sandbox: the same function as a create, with placeholder ids and the paths of a default node. */
+
+import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
+import type { BerthConfig } from "../config.ts";
+import { toBerthError } from "../errors.ts";
+import type { ImageConfig, UserDatabase } from "../image/image.ts";
+import { parseImageConfig, resolveImage } from "../image/layout.ts";
+import { readUserDatabaseOfLayout } from "../image/users.ts";
+import { NodePaths } from "../paths.ts";
+import { knowsAmbient } from "../runtime/probe.ts";
+import { findClass } from "../runtime/registry.ts";
+import type { ContainerSpec, SandboxRequest } from "./spec.ts";
+
+/** Version that a class is taken to have offline unless it declares one. */
+const ASSUMED_RUNSC = "release-20260905.0";
+
+export interface OfflineOptions {
+  readonly config: BerthConfig;
+  /** Texts of image configs that replace what the layouts say, by container name; "" is for all others. */
+  readonly imageConfigs: ReadonlyMap<string, string>;
+  /** What the agent may give on this node under a runtime that shares the kernel. */
+  readonly nodeCapabilities: ReadonlySet<string> | undefined;
+  /** Whether the class's binary passes ambient capabilities on; absent: by its declared version. */
+  readonly ambient?: boolean;
+}
+
+/** Renders what a create would write. Throws what a create would throw for a bad image or user. */
+export async function renderOffline(request: SandboxRequest, options: OfflineOptions): Promise<RenderResult> {
+  const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
+  const images = new Map<string, { config: ImageConfig; users: UserDatabase }>();
+  for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
+  const pause = placeholderId(0);
+  return render({
+    request,
+    adapter,
+    capabilityMode: options.config.capabilityMode,
+    ambient: options.ambient ?? knowsAmbient(adapter, version),
+    nodeCapabilities: options.nodeCapabilities,
+    images,
+    pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
+    places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),
+    namespaces: { net: namespace(pause, "net"), ipc: namespace(pause, "ipc"), uts: namespace(pause, "uts") },
+    cgroup: `${options.config.cgroupRoot}/${pause}`,
+  });
+}
+
+const DEFAULT_PATHS = new NodePaths("/var/lib/berth", "/run/berth");
+
+const place = (id: string): ContainerPlace => ({ id, rootfs: `${DEFAULT_PATHS.rootfs}/${id}/rootfs` });
+const namespace = (id: string, type: string): string => `${DEFAULT_PATHS.namespaces}/${id}/${type}`;
+/** 32 digits, pause first. */
+const placeholderId = (index: number): string => index.toString(16).padStart(32, "0");
+
+async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<{ config: ImageConfig; users: UserDatabase }> {
+  const text = replaced.get(container.name) ?? replaced.get("");
+  try {
+    if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {} };
+    const image = await resolveImage(container.image);
+    return { config: image.config, users: await readUserDatabaseOfLayout(image) };
+  } catch (error) {
+    throw toBerthError(error).at({ stage: "image", container: container.name });
+  }
+}

@@ -1,0 +1,50 @@
+import { join } from "node:path";
+import type { BerthConfig } from "../config.ts";
+import type { Cgroups } from "../host/cgroups.ts";
+import type { LayerStore } from "../image/store.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { SandboxNamespaces } from "../network/namespaces.ts";
+import type { NodePaths } from "../paths.ts";
+import type { RootFilesystems } from "../rootfs/overlay.ts";
+import type { RuntimeRegistry } from "../runtime/registry.ts";
+import type { RuntimeContainer } from "../runtime/runtime.ts";
+import type { ContainerRecord, SandboxRecord } from "./record.ts";
+
+/** Where sandboxes report what happens to them, for people. */
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** All that operations on sandboxes need of the other rooms; daemon.ts puts it together. */
+export interface Rooms {
+  readonly config: BerthConfig;
+  readonly paths: NodePaths;
+  readonly journal: Journal;
+  readonly runtimes: RuntimeRegistry;
+  readonly layers: LayerStore;
+  readonly rootfs: RootFilesystems;
+  readonly namespaces: SandboxNamespaces;
+  readonly cgroups: Cgroups;
+  /** berthd's own bounding set: what it can give under a runtime that shares the kernel. */
+  readonly nodeCapabilities: ReadonlySet<string>;
+  readonly log: Log;
+}
+
+/** A container as its runtime sees it. */
+export function runtimeContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord): RuntimeContainer {
+  return {
+    id: container.id,
+    role: container === record.pause ? "pause" : "app",
+    bundle: join(rooms.paths.bundles(record.id), container.name),
+    dir: rooms.paths.container(record.id, container.id),
+    root: rooms.paths.runtimeRoot(record.id),
+    process: container.process,
+  };
+}
+
+/** Group of a sandbox in every cgroup hierarchy; its containers' groups and the monitors' lie in it. */
+export function sandboxCgroup(rooms: Rooms, sandboxId: string): string {
+  return `${rooms.config.cgroupRoot}/${sandboxId}`;
+}

@@ -1,0 +1,55 @@
+/** Takes down what a sandbox has on the node. Every step can be run again and minds nothing that is not there. */
+
+import { existsSync, rmSync } from "node:fs";
+import { isAlive, killProcess } from "../host/processes.ts";
+import { listMounts, unmount } from "../host/mounts.ts";
+import { exitDir, waitUntil } from "../monitor/conmon.ts";
+import { runtimeFor } from "../runtime/registry.ts";
+import { allContainers, type SandboxRecord } from "./record.ts";
+import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
+
+/** For monitors to write exit files after their container was killed. */
+const MONITOR_MS = 5_000;
+
+/** Ends every process and removes all run-time state; bundles, logs and writable layers stay. Throws when something does not go away. */
+export async function teardown(rooms: Rooms, record: SandboxRecord): Promise<void> {
+  await killContainers(rooms, record);
+  await rooms.cgroups.killAll(sandboxCgroup(rooms, record.id));
+  await deleteFromRuntime(rooms, record);
+  await rooms.cgroups.remove(sandboxCgroup(rooms, record.id));
+  for (const container of record.containers) rooms.rootfs.unmount(container.id);
+  rooms.namespaces.remove(record.id);
+  const dir = rooms.paths.sandbox(record.id);
+  // runsc pins a network namespace of its own in its state folder.
+  for (const mount of listMounts(dir)) unmount(mount);
+  rmSync(dir, { recursive: true, force: true });
+}
+
+/** Removes what teardown leaves: nothing of the sandbox is on the node afterwards. */
+export function removeFiles(rooms: Rooms, record: SandboxRecord): void {
+  for (const container of record.containers) rooms.rootfs.remove(container.id);
+  rmSync(rooms.paths.bundles(record.id), { recursive: true, force: true });
+  rmSync(rooms.paths.logs(record.id), { recursive: true, force: true });
+}
+
+/** Kills what is known by pid and start time, and lets the monitors see it. */
+async function killContainers(rooms: Rooms, record: SandboxRecord): Promise<void> {
+  const containers = allContainers(record);
+  for (const { process } of containers) if (process) killProcess(process, "SIGKILL");
+  const exits = exitDir(rooms.paths.container(record.id, record.id));
+  if (!existsSync(exits)) return;
+  const monitorsGone = (): true | undefined => (containers.some(({ monitor }) => monitor && isAlive(monitor)) ? undefined : true);
+  await waitUntil(exits, monitorsGone, Date.now() + MONITOR_MS);
+}
+
+async function deleteFromRuntime(rooms: Rooms, record: SandboxRecord): Promise<void> {
+  if (!record.runtime || !existsSync(rooms.paths.runtimeRoot(record.id))) return;
+  const runtime = runtimeFor(record.runtime, record.id, record.spec);
+  const targets = allContainers(record).map((container) => runtimeContainer(rooms, record, container));
+  const known = targets.filter((target) => existsSync(target.dir));
+  const results = await Promise.allSettled(known.map((target) => runtime.delete(target)));
+  for (const result of results) {
+    // Its processes are gone and its state folder goes next: a runtime that cannot say so holds nothing.
+    if (result.status === "rejected") rooms.log.warn({ sandbox: record.id, err: result.reason }, "the runtime could not delete a container");
+  }
+}
