@@ -34,3 +34,8 @@ test("the lock file names every build for every system, so that npm ci takes it"
 test("the lock file names no registry", () => {
   expect(Object.values(packages).filter(({ resolved }) => resolved !== undefined)).toEqual([]);
 });
+
+test("the lock file has no package inside one that is gone", () => {
+  const nested = Object.keys(packages).filter((path) => path.lastIndexOf("/node_modules/") > 0);
+  expect(nested.filter((path) => !(path.slice(0, path.lastIndexOf("/node_modules/")) in packages))).toEqual([]);
+});

@@ -71,6 +71,39 @@ describe("the mirror's address comes from the machine's apt sources", () => {
   });
 });
 
+describe("Debian packages", () => {
+  const module = JSON.stringify(new URL("../../src/dev/setup/debian.mjs", import.meta.url).href);
+  const script = `import { installDebianPackages } from ${module};
+    try { installDebianPackages(["runc"], console.log); } catch (error) { console.log(error.message); }`;
+  const node = [process.execPath, "--input-type=module", "-e", script];
+
+  test("are installed after an update, without questions", () => {
+    writeCommand("apt-get", `echo "$DEBIAN_FRONTEND $*" >>${folder}/calls`);
+    const [command = "", ...args] = node;
+    const called = spawnSync(command, args, { encoding: "utf8", env: { PATH: join(folder, "bin") } });
+    expect(called.stdout).toBe("installing runc (apt-get)\n");
+    const options = "noninteractive -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0";
+    expect(readFileSync(join(folder, "calls"), "utf8")).toBe(`${options} update\n${options} install --yes --no-install-recommends runc\n`);
+  });
+
+  test("an apt that fails is shown", () => {
+    writeCommand("apt-get", "echo E: no network; exit 100");
+    const [command = "", ...args] = node;
+    const called = spawnSync(command, args, { encoding: "utf8", env: { PATH: join(folder, "bin") } });
+    expect(called.stdout).toMatch(/apt-get .* update failed \(exit code 100\)\nE: no network/);
+  });
+
+  test("who is not root is told what is missing", () => {
+    // Its own copy: another user may not reach into this checkout.
+    const called = spawnSync("setpriv", ["--reuid=65534", "--clear-groups", process.execPath, "--input-type=module"], {
+      encoding: "utf8",
+      input: `import { requireRoot } from "data:text/javascript,${encodeURIComponent(readFileSync("src/dev/setup/tools.mjs", "utf8"))}";
+        try { requireRoot("runc crun"); } catch (error) { console.log(error.message); }`,
+    });
+    expect(called.stdout).toBe("must be root to install what is missing: runc crun\n");
+  });
+});
+
 describe("runsc", () => {
   test.each([
     ["runsc version 0.0~20240729.0\nspec: 1.0.2-dev\n", 20240729],
