@@ -54,16 +54,26 @@ export class Connection {
 
   #call(method: DescMethod): unknown {
     const path = methodPath(method);
+    const channel = this.#channel;
     const serialize = (request: MessageInitShape<DescMessage>) => encode(method.input, create(method.input, request));
     const deserialize = (bytes: Uint8Array) => fromBinary(method.output, bytes);
     if (method.methodKind === "unary") {
       return async (request: MessageInitShape<DescMessage>) => {
         const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-        this.#channel.makeUnaryRequest(path, serialize, deserialize, request, (error, answer) => (error ? reject(error) : resolve(answer)));
+        channel.makeUnaryRequest(path, serialize, deserialize, request, (error, answer) => (error ? reject(error) : resolve(answer)));
         return promise;
       };
     }
-    return (request: MessageInitShape<DescMessage>) => this.#channel.makeServerStreamRequest(path, serialize, deserialize, request);
+    return async function* (this: void, request: MessageInitShape<DescMessage>) {
+      const answers = channel.makeServerStreamRequest(path, serialize, deserialize, request);
+      try {
+        yield* answers;
+      } finally {
+        // Who leaves early hangs up; the cancellation that this answers is no error.
+        answers.on("error", () => undefined);
+        answers.cancel();
+      }
+    };
   }
 }
 

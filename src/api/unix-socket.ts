@@ -7,7 +7,7 @@ const GROUP = "berth";
 
 /** The path in unix:///PATH; undefined for anything else. */
 export function socketPath(address: string): string | undefined {
-  return /^unix:(?:\/\/)?(?<path>\/[^\0]+)$/.exec(address)?.groups?.["path"];
+  return /^unix:\/\/(?<path>\/[^/\0][^\0]*)$/.exec(address)?.groups?.["path"];
 }
 
 /** Makes way for a socket: one that nobody answers on is removed. Throws when somebody does, or when the path is something else. */

@@ -21,9 +21,7 @@ export function declareGlobals(berth: Command): void {
     )
     .option("-n, --namespace <namespace>", "namespace of the sandbox", "default")
     .addOption(
-      new Option("-o, --output <format>", "text for people, or the protobuf JSON of the API (fields that are empty are left out)")
-        .choices(["text", "json"])
-        .default("text"),
+      new Option("-o, --output <format>", "text for people, or the protobuf JSON of the API").choices(["text", "json"]).default("text"),
     );
 }
 

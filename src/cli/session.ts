@@ -52,8 +52,9 @@ export function present<T>(message: T | undefined): T {
   return message;
 }
 
+/** Empty lists and false are printed, so that programs need not ask whether they are there; what is unset is not. */
 export function messageJson<D extends DescMessage>(schema: D, message: MessageShape<D>): JsonValue {
-  return toJson(schema, message);
+  return toJson(schema, message, { alwaysEmitImplicit: true });
 }
 
 /** Seconds as a google.protobuf.Duration. */

@@ -1,0 +1,123 @@
+import { create, fromBinary, fromJson, type JsonValue } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { serviceDefinition, type Decoded } from "../../src/api/adapter.ts";
+import { readSandboxRequest, sandboxMessages } from "../../src/api/wire.ts";
+import { BerthError } from "../../src/errors.ts";
+import { SandboxSpecSchema, ObjectMetaSchema } from "../../src/gen/berth/v1/sandbox_pb.js";
+import { Sandboxes, SandboxesCreateRequestSchema } from "../../src/gen/berth/v1/sandboxes_pb.js";
+
+/** Words that come near to what is right, so that random documents get deep. */
+const word = fc.oneof(
+  fc.constantFrom(
+    "web",
+    "pause",
+    "oci:/x",
+    "oci:/x:y",
+    "NET_ADMIN",
+    "ALL",
+    "cap_kill",
+    "CAP_CAP_KILL",
+    "/tmp",
+    "/proc/self",
+    "",
+    "a/b",
+    "..",
+    "\0",
+  ),
+  fc.string({ unit: "binary" }),
+);
+const words = fc.array(word, { maxLength: 3 });
+const integer = fc.oneof(
+  fc.constantFrom(0n, -1n, 1000n, 2_147_483_647n, 2_147_483_648n, 4_294_967_295n),
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+);
+const container = fc.record(
+  {
+    name: word,
+    image: word,
+    command: words,
+    args: words,
+    env: fc.array(fc.record({ name: word, value: word }), { maxLength: 2 }),
+    workingDir: word,
+    securityContext: fc.record(
+      {
+        runAsUser: integer,
+        runAsGroup: integer,
+        capabilities: fc.record(
+          { add: words, drop: words, ambient: words, ambientMode: fc.integer({ min: -2, max: 9 }) },
+          { requiredKeys: [] },
+        ),
+      },
+      { requiredKeys: [] },
+    ),
+  },
+  { requiredKeys: [] },
+);
+const request = fc.record(
+  {
+    metadata: fc.record({ namespace: word, name: word, id: word, labels: fc.dictionary(word, word, { maxKeys: 2 }) }, { requiredKeys: [] }),
+    spec: fc.record({ runtimeClassName: word, containers: fc.array(container, { maxLength: 3 }) }, { requiredKeys: [] }),
+  },
+  { requiredKeys: [] },
+);
+
+/** Nothing but a parsed request or a refusal that names fields comes out. */
+function expectTyped(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    expect(error).toBeInstanceOf(BerthError);
+    const { reason, detail } = error as BerthError;
+    expect(reason).toBe("InvalidRequest");
+    expect(detail.violations?.length).toBeGreaterThan(0);
+    return undefined;
+  }
+}
+
+test("random messages are parsed, or refused with violations", () => {
+  fc.assert(
+    fc.property(request, ({ metadata, spec }) => {
+      const message = create(SandboxesCreateRequestSchema, {
+        ...(metadata ? { metadata: create(ObjectMetaSchema, metadata) } : {}),
+        ...(spec ? { spec: create(SandboxSpecSchema, spec as never) } : {}),
+      });
+      const parsed = expectTyped(() => readSandboxRequest(message));
+      if (parsed === undefined) return;
+      // What was parsed reads back as itself.
+      const again = create(SandboxesCreateRequestSchema, sandboxMessages(parsed as never));
+      expect(readSandboxRequest(again)).toEqual(parsed);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("random bytes are decoded or refused, and never throw where grpc-js would answer INTERNAL", () => {
+  const definition = serviceDefinition(Sandboxes)["create"];
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      const decoded = definition?.requestDeserialize(Buffer.from(bytes)) as Decoded;
+      if ("message" in decoded) expectTyped(() => readSandboxRequest(fromBinary(SandboxesCreateRequestSchema, bytes)));
+      else expect(decoded.fault).toContain("berth.v1.SandboxesCreateRequest");
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+test("random JSON that the protobuf mapping takes is parsed, or refused with violations", () => {
+  let taken = 0;
+  fc.assert(
+    fc.property(fc.dictionary(fc.constantFrom("metadata", "spec", "requestId"), fc.jsonValue()), (json) => {
+      let message: ReturnType<typeof fromJson<typeof SandboxesCreateRequestSchema>>;
+      try {
+        message = fromJson(SandboxesCreateRequestSchema, json as JsonValue, { ignoreUnknownFields: true });
+      } catch {
+        return;
+      }
+      taken += 1;
+      expectTyped(() => readSandboxRequest(message));
+    }),
+    { numRuns: 2000 },
+  );
+  expect(taken).toBeGreaterThan(0);
+});
