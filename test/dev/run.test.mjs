@@ -32,6 +32,12 @@ test("all checks run, whatever failed before", async () => {
   printed.mockRestore();
 });
 
+test.each(["berth", "berthd"])("npx %s runs the checkout's own, under the pinned Node", (command) => {
+  const called = spawnSync("npx", ["--offline", command, "--help"], { encoding: "utf8" });
+  expect(called.status).toBe(0);
+  expect(called.stdout).toContain(command);
+});
+
 test("an unknown command is refused with those there are", () => {
   const called = spawnSync(process.execPath, ["src/dev/run.mjs", "nothing"], { encoding: "utf8" });
   expect(called).toMatchObject({ status: 1, stdout: "", stderr: "usage: run.mjs quickstart|bench|check|test [ARGUMENT...]\n" });
