@@ -1,8 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { resolveImage } from "../../src/image/layout.ts";
 import { readUserDatabase, readUserDatabaseOfLayout } from "../../src/image/users.ts";
 import { busyboxImage, makeLayout, makeTar } from "../support/layout.ts";
@@ -57,10 +56,14 @@ test("a passwd that is a fifo is refused at once", () => {
 test("from a layout the same is read as from a root, and nothing is left in the temporary folder", async () => {
   using scratch = makeScratch();
   const image = await resolveImage(busyboxImage(scratch.path));
+  const temporary = join(scratch.path, "tmp");
+  mkdirSync(temporary);
+  vi.stubEnv("TMPDIR", temporary);
+  onTestFinished(() => void vi.unstubAllEnvs());
   const database = await readUserDatabaseOfLayout(image);
   expect(database.passwd).toContain("app:x:1000:1000:");
   expect(database.group).toContain("app:x:1000:");
-  expect(readdirSync(tmpdir()).filter((name) => name.startsWith("berth-users-"))).toEqual([]);
+  expect(readdirSync(temporary)).toEqual([]);
 });
 
 test("a higher layer's file wins, and whiteouts hide those below", async () => {
