@@ -18,7 +18,7 @@ export function runToEnd(command, args, env = process.env) {
 /** Runs a command and answers its exit code and all that it printed.
  * @param {string} command @param {readonly string[]} args @returns {Promise<{ code: number, output: string }>} */
 export function capture(command, args) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(command, args, { env: { ...process.env, NO_COLOR: "1" }, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
   return new Promise((resolve) => {
