@@ -9,6 +9,8 @@ export default defineConfig({
           include: ["test/**/*.test.{ts,mjs}"],
           exclude: ["test/integration/**"],
           testTimeout: 20_000,
+          // What is quick to fail comes first.
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -19,7 +21,7 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],
