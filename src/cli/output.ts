@@ -1,7 +1,5 @@
 /** What people and programs read. */
 
-import { writeSync } from "node:fs";
-
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
 }
@@ -10,9 +8,8 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Errors must arrive even when the process ends at once. */
 export function printError(text: string): void {
-  writeSync(2, `${text}\n`);
+  process.stderr.write(`${text}\n`);
 }
 
 export function printWarnings(warnings: readonly string[]): void {

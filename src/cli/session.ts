@@ -25,7 +25,7 @@ export async function withSession<T>({ address }: Globals, talk: (session: Sessi
     if (!refusal) throw error;
     const unreached = refusal.code === "UNAVAILABLE" && refusal.reason === "";
     const message = unreached
-      ? `cannot reach berthd at ${address} (is it running? --address names another socket): ${refusal.message}`
+      ? `cannot reach berthd at ${address} (is it running? --address names another socket): ${refusal.message.replace(/\s*Resolution note:\s*$/, "")}`
       : refusal.message;
     throw new RefusedError({ ...refusal, message });
   }
