@@ -32,7 +32,13 @@ const runtimeClass = z
     const allowed: readonly string[] = ALLOWED_FLAGS[entry.adapter];
     for (const [index, flag] of entry.flags.entries()) {
       if (allowed.includes(flag.split("=", 1)[0] ?? "")) continue;
-      context.addIssue({ code: "custom", path: ["flags", index], input: flag, message: `is not a flag that a class of ${entry.adapter} may set`, params: { allowed: allowed.join(", ") } });
+      context.addIssue({
+        code: "custom",
+        path: ["flags", index],
+        input: flag,
+        message: `is not a flag that a class of ${entry.adapter} may set`,
+        params: { allowed: allowed.join(", ") },
+      });
     }
   });
 
@@ -52,7 +58,10 @@ const config = z
     /** How the inheritable set is made. */
     capabilityMode: z.enum(["merged", "no-inheritable"]).prefault("merged"),
     /** Group of all sandboxes in every cgroup hierarchy. */
-    cgroupRoot: z.string().regex(/^(\/[A-Za-z0-9_.-]+)+$/, { error: "is not an absolute cgroup path" }).prefault("/berth.slice"),
+    cgroupRoot: z
+      .string()
+      .regex(/^(\/[A-Za-z0-9_.-]+)+$/, { error: "is not an absolute cgroup path" })
+      .prefault("/berth.slice"),
     /** Static program of the pause container; called with -P. */
     pauseBinary: absolutePath.prefault("/usr/bin/catatonit"),
   })
@@ -64,9 +73,22 @@ const config = z
   .superRefine((value, context) => {
     const names = value.runtimeClasses.flatMap((entry) => [entry.name, ...entry.aliases]);
     const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) context.addIssue({ code: "custom", path: ["runtimeClasses"], input: twice, message: `uses the name ${twice} twice`, params: { allowed: "a name of its own for each class" } });
+    if (twice !== undefined)
+      context.addIssue({
+        code: "custom",
+        path: ["runtimeClasses"],
+        input: twice,
+        message: `uses the name ${twice} twice`,
+        params: { allowed: "a name of its own for each class" },
+      });
     if (names.includes(value.defaultRuntimeClass)) return;
-    context.addIssue({ code: "custom", path: ["defaultRuntimeClass"], input: value.defaultRuntimeClass, message: "is not a runtime class", params: { allowed: names.join(", ") } });
+    context.addIssue({
+      code: "custom",
+      path: ["defaultRuntimeClass"],
+      input: value.defaultRuntimeClass,
+      message: "is not a runtime class",
+      params: { allowed: names.join(", ") },
+    });
   });
 
 export type BerthConfig = z.output<typeof config>;

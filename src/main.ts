@@ -56,9 +56,11 @@ async function main(): Promise<void> {
     process.stdout.write(`${flags.help ? HELP : VERSION}\n`);
     return;
   }
-  if (flags.policy !== undefined) fail("--policy is refused: berth has no policy yet, and a file that nobody enforces would promise what does not hold", WRONG_USAGE);
+  if (flags.policy !== undefined)
+    fail("--policy is refused: berth has no policy yet, and a file that nobody enforces would promise what does not hold", WRONG_USAGE);
   if (process.getuid?.() !== 0) fail("needs root: it makes mounts, namespaces and control groups", 1);
-  for (const name of ["state-dir", "run-dir"] as const) if (!flags[name].startsWith("/")) fail(`--${name} ${flags[name]} is not an absolute path`, WRONG_USAGE);
+  for (const name of ["state-dir", "run-dir"] as const)
+    if (!flags[name].startsWith("/")) fail(`--${name} ${flags[name]} is not an absolute path`, WRONG_USAGE);
 
   const log = createLogger();
   const run = flags["run-dir"];

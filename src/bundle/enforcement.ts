@@ -18,7 +18,11 @@ export interface EnforcementEntry {
 
 export interface EnforcementInput {
   readonly container: string;
-  readonly request: { readonly capabilities: CapabilityRequest; readonly runAsUser?: number | undefined; readonly runAsGroup?: number | undefined };
+  readonly request: {
+    readonly capabilities: CapabilityRequest;
+    readonly runAsUser?: number | undefined;
+    readonly runAsGroup?: number | undefined;
+  };
   readonly uid: number;
   readonly sets: CapabilitySets;
   readonly adapter: "runsc" | "runc" | "crun";
@@ -33,7 +37,11 @@ export function containerEnforcement(input: EnforcementInput): EnforcementEntry[
 }
 
 /** Capabilities of the final set that the agent's own bounding set lacks: runc and crun cannot give them. */
-export function missingOnNode(request: CapabilityRequest, adapter: EnforcementInput["adapter"], node: ReadonlySet<string> | undefined): Capability[] {
+export function missingOnNode(
+  request: CapabilityRequest,
+  adapter: EnforcementInput["adapter"],
+  node: ReadonlySet<string> | undefined,
+): Capability[] {
   if (adapter === "runsc" || node === undefined) return [];
   return finalCapabilities(request).filter((name) => !node.has(name));
 }
@@ -41,7 +49,9 @@ export function missingOnNode(request: CapabilityRequest, adapter: EnforcementIn
 const grantedBy = (input: EnforcementInput): string => (input.adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel");
 
 function addEntries(input: EnforcementInput): EnforcementEntry[] {
-  const added = input.sets.bounding.filter((name) => input.request.capabilities.add.includes(name) || input.request.capabilities.add.includes("ALL"));
+  const added = input.sets.bounding.filter(
+    (name) => input.request.capabilities.add.includes(name) || input.request.capabilities.add.includes("ALL"),
+  );
   if (added.length === 0) return [];
   const entry = (names: readonly string[], enforced: boolean, mechanism: string, note: string): EnforcementEntry => ({
     container: input.container,
@@ -52,13 +62,19 @@ function addEntries(input: EnforcementInput): EnforcementEntry[] {
     note,
   });
   const missing = missingOnNode(input.request.capabilities, input.adapter, input.nodeCapabilities);
-  const lost = missing.length > 0 ? [entry(missing, false, "not in the node agent's own bounding set", "give berthd the capability, or use runtime class runsc")] : [];
+  const lost =
+    missing.length > 0
+      ? [entry(missing, false, "not in the node agent's own bounding set", "give berthd the capability, or use runtime class runsc")]
+      : [];
   const here = added.filter((name) => !missing.includes(name));
   if (input.uid !== 0) {
     const kept = here.filter((name) => input.ambient && (input.sets.ambient ?? []).includes(name));
     const cleared = here.filter((name) => !kept.includes(name));
     if (kept.length > 0) lost.push(entry(kept, true, `ambient set, ${grantedBy(input)}`, ""));
-    if (cleared.length > 0) lost.push(entry(cleared, false, `execve clears permitted and effective for uid ${input.uid} unless a capability is ambient`, wayOut(input)));
+    if (cleared.length > 0)
+      lost.push(
+        entry(cleared, false, `execve clears permitted and effective for uid ${input.uid} unless a capability is ambient`, wayOut(input)),
+      );
     return lost;
   }
   const isFlag = (name: Capability): boolean => input.adapter === "runsc" && name === "CAP_NET_RAW";
@@ -71,7 +87,8 @@ function addEntries(input: EnforcementInput): EnforcementEntry[] {
 
 function wayOut(input: EnforcementInput): string {
   const asRoot = "run as user 0 and let the program drop to its user itself (SETUID, SETGID, SETPCAP)";
-  if (!input.ambient) return `this runsc knows no ambient capabilities: ${asRoot}, or use a runsc of June 2026 or newer with capabilities.ambient: auto`;
+  if (!input.ambient)
+    return `this runsc knows no ambient capabilities: ${asRoot}, or use a runsc of June 2026 or newer with capabilities.ambient: auto`;
   return `ask for capabilities.ambient: auto, or ${asRoot}`;
 }
 
@@ -95,7 +112,16 @@ function userEntries(input: EnforcementInput): EnforcementEntry[] {
   return properties.flatMap((name) => {
     const value = input.request[name];
     if (value === undefined) return [];
-    return [{ container: input.container, property: `securityContext.${name}`, requested: String(value), enforced: true, mechanism: grantedBy(input), note: "" }];
+    return [
+      {
+        container: input.container,
+        property: `securityContext.${name}`,
+        requested: String(value),
+        enforced: true,
+        mechanism: grantedBy(input),
+        note: "",
+      },
+    ];
   });
 }
 
@@ -103,5 +129,7 @@ function userEntries(input: EnforcementInput): EnforcementEntry[] {
 export function enforcementWarnings(entries: readonly EnforcementEntry[]): string[] {
   return entries
     .filter((entry) => !entry.enforced)
-    .map((entry) => `container ${entry.container}: ${entry.property} ${entry.requested} is not effective: ${entry.mechanism}; ${entry.note}`);
+    .map(
+      (entry) => `container ${entry.container}: ${entry.property} ${entry.requested} is not effective: ${entry.mechanism}; ${entry.note}`,
+    );
 }

@@ -30,7 +30,8 @@ export function processEnv(request: ProcessRequest, image: ImageConfig): string[
   const variables = new Map<string, string>();
   for (const entry of [DEFAULT_PATH, ...image.env]) {
     const equals = entry.indexOf("=");
-    if (equals < 1 || entry.includes("\0")) throw new BerthError("ImageInvalid", `the image's Env has the entry ${JSON.stringify(entry)}, which is not NAME=VALUE`);
+    if (equals < 1 || entry.includes("\0"))
+      throw new BerthError("ImageInvalid", `the image's Env has the entry ${JSON.stringify(entry)}, which is not NAME=VALUE`);
     variables.set(entry.slice(0, equals), entry.slice(equals + 1));
   }
   for (const [name, value] of requestEnvironment(request)) variables.set(name, value);
@@ -41,8 +42,16 @@ export function processEnv(request: ProcessRequest, image: ImageConfig): string[
 export function processCwd(request: ProcessRequest, image: ImageConfig): string {
   if (request.workingDir !== "") return request.workingDir;
   if (image.workingDir === "") return "/";
-  if (!image.workingDir.startsWith("/") || /^\/+(\.\/+)*proc(\/|$)/.test(image.workingDir) || image.workingDir.includes("..") || image.workingDir.includes("\0")) {
-    throw new BerthError("ImageInvalid", `the image's WorkingDir ${JSON.stringify(image.workingDir)} is not an absolute path outside /proc`);
+  if (
+    !image.workingDir.startsWith("/") ||
+    /^\/+(\.\/+)*proc(\/|$)/.test(image.workingDir) ||
+    image.workingDir.includes("..") ||
+    image.workingDir.includes("\0")
+  ) {
+    throw new BerthError(
+      "ImageInvalid",
+      `the image's WorkingDir ${JSON.stringify(image.workingDir)} is not an absolute path outside /proc`,
+    );
   }
   return image.workingDir;
 }
@@ -56,7 +65,9 @@ function requestEnvironment(request: ProcessRequest): Map<string, string> {
 
 /** Kubernetes' $(VAR): an unknown name stays as it is, $$ is a dollar sign (k8s.io, "Dependent environment variables"). */
 export function expandVariables(text: string, environment: ReadonlyMap<string, string>): string {
-  return text.replace(/\$\$|\$\(([^()]*)\)/g, (match, name: string | undefined) => (match === "$$" ? "$" : (environment.get(name ?? "") ?? match)));
+  return text.replace(/\$\$|\$\(([^()]*)\)/g, (match, name: string | undefined) =>
+    match === "$$" ? "$" : (environment.get(name ?? "") ?? match),
+  );
 }
 
 const NO_LIMIT = 2n ** 64n - 1n;

@@ -90,7 +90,11 @@ function pauseConfig(input: RenderInput): OciConfig {
   };
 }
 
-function renderApp(input: RenderInput, container: ContainerSpec, index: number): { name: string; config: OciConfig; enforcement: EnforcementEntry[] } {
+function renderApp(
+  input: RenderInput,
+  container: ContainerSpec,
+  index: number,
+): { name: string; config: OciConfig; enforcement: EnforcementEntry[] } {
   const { isolation, leakingRlimits } = RENDER_TRAITS[input.adapter];
   const image = input.images.get(container.name);
   const place = input.places.get(container.name);

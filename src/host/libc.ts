@@ -87,6 +87,41 @@ export function pidfdSendSignal(pidfd: number, signal: number): void {
   check("pidfd_send_signal", undefined, calls.pidfdSendSignal(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, null, 0));
 }
 
+/**
+ * posix_spawnp(3) with three descriptors as stdin, stdout and stderr and no others, in a session of its own, with every signal
+ * at its default. Answers the pid, which the caller waits for. Errors: SystemError naming the program.
+ */
+export function posixSpawn(argv: readonly string[], env: readonly string[], stdio: readonly [number, number, number]): number {
+  const program = argv[0] ?? "";
+  for (const text of [...argv, ...env]) cString(text);
+  const [actions, attributes] = [Buffer.alloc(SPAWN_STRUCT_BYTES), Buffer.alloc(SPAWN_STRUCT_BYTES)];
+  calls.spawnActionsInit(actions);
+  calls.spawnAttributesInit(attributes);
+  calls.spawnSetSignals(attributes, Buffer.alloc(SIGSET_BYTES, 0xff));
+  calls.spawnSetMask(attributes, Buffer.alloc(SIGSET_BYTES));
+  calls.spawnSetFlags(attributes, SPAWN_FLAGS);
+  for (const [target, descriptor] of stdio.entries()) calls.spawnDuplicate(actions, descriptor, target);
+  calls.spawnCloseFrom(actions, stdio.length);
+  const pid = Buffer.alloc(4);
+  const error = calls.spawn(pid, program, actions, attributes, [...argv, null], [...env, null]);
+  calls.spawnActionsDestroy(actions);
+  if (error !== 0) throw new SystemError("posix_spawn", error, program);
+  return pid.readInt32LE();
+}
+
+/** waitpid(2) without waiting. Answers the status word of a child that has ended, else undefined. Errors: SystemError (ECHILD). */
+export function waitpidNow(pid: number): number | undefined {
+  const WNOHANG = 1;
+  const status = Buffer.alloc(4);
+  return check("waitpid", undefined, calls.waitpid(pid, status, WNOHANG)) === pid ? status.readInt32LE() : undefined;
+}
+
+/** More than posix_spawn_file_actions_t (80) and posix_spawnattr_t (336) have on any 64-bit glibc. */
+const SPAWN_STRUCT_BYTES = 512;
+const SIGSET_BYTES = 128;
+/** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID */
+const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
+
 // Since number 424 the numbers are the same on every architecture; glibc wraps these calls only since 2.36, or not yet.
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
@@ -131,6 +166,30 @@ const calls = {
     info: Bytes,
     flags: number,
   ) => number,
+  spawn: libc.func("posix_spawnp", "int", ["void *", "const char *", "void *", "void *", "const char **", "const char **"]) as (
+    pid: Bytes,
+    file: string,
+    actions: Bytes,
+    attributes: Bytes,
+    argv: readonly (string | null)[],
+    env: readonly (string | null)[],
+  ) => number,
+  spawnActionsInit: libc.func("posix_spawn_file_actions_init", "int", ["void *"]) as (actions: Bytes) => number,
+  spawnActionsDestroy: libc.func("posix_spawn_file_actions_destroy", "int", ["void *"]) as (actions: Bytes) => number,
+  spawnDuplicate: libc.func("posix_spawn_file_actions_adddup2", "int", ["void *", "int", "int"]) as (
+    actions: Bytes,
+    from: number,
+    to: number,
+  ) => number,
+  spawnCloseFrom: libc.func("posix_spawn_file_actions_addclosefrom_np", "int", ["void *", "int"]) as (
+    actions: Bytes,
+    from: number,
+  ) => number,
+  spawnAttributesInit: libc.func("posix_spawnattr_init", "int", ["void *"]) as (attributes: Bytes) => number,
+  spawnSetFlags: libc.func("posix_spawnattr_setflags", "int", ["void *", "short"]) as (attributes: Bytes, flags: number) => number,
+  spawnSetSignals: libc.func("posix_spawnattr_setsigdefault", "int", ["void *", "void *"]) as (attributes: Bytes, signals: Bytes) => number,
+  spawnSetMask: libc.func("posix_spawnattr_setsigmask", "int", ["void *", "void *"]) as (attributes: Bytes, signals: Bytes) => number,
+  waitpid: libc.func("waitpid", "int", ["int", "void *", "int"]) as (pid: number, status: Bytes, options: number) => number,
 };
 
 /** Passes a call's answer on, or throws what errno says. */

@@ -47,7 +47,8 @@ export class Journal {
 
   #migrate(path: string): void {
     const version = Number(this.#db.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (version > SCHEMA_VERSION) throw new Error(`${path} has schema ${version}; this berthd knows up to ${SCHEMA_VERSION}: start a newer berthd`);
+    if (version > SCHEMA_VERSION)
+      throw new Error(`${path} has schema ${version}; this berthd knows up to ${SCHEMA_VERSION}: start a newer berthd`);
     if (version === SCHEMA_VERSION) return;
     this.#db.exec(`
       BEGIN;

@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, readFileSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BerthError } from "../errors.ts";
-import { runCommand } from "../host/command.ts";
+
 import { isAlive, type ProcessIdentity, processIdentity } from "../host/processes.ts";
+import { spawnCommand } from "../host/spawn.ts";
 
 const LAUNCHER = fileURLToPath(new URL("./in-cgroup.sh", import.meta.url));
 /** Between two looks for a file whose inotify event was missed, and for a monitor that died. */
@@ -41,8 +42,10 @@ export async function launchMonitor(launch: MonitorLaunch): Promise<Monitored> {
   mkdirSync(socketDir(launch.dir), { recursive: true, mode: 0o700 });
   mkdirSync(dirname(launch.log), { recursive: true, mode: 0o700 });
   const deadline = Date.now() + launch.timeoutMs;
-  const argv = ["/bin/sh", LAUNCHER, join(launch.dir, "sync"), join(launch.dir, "conmon.out"), ...launch.procsFiles, "--", ...conmonArgs(launch)];
-  const result = await runCommand(argv, { timeoutMs: launch.timeoutMs, env: { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin", _OCI_SYNCPIPE: "3" } });
+  const output = join(launch.dir, "conmon.out");
+  const argv = ["/bin/sh", LAUNCHER, join(launch.dir, "sync"), ...launch.procsFiles, "--", ...conmonArgs(launch)];
+  const env = { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin", _OCI_SYNCPIPE: "3" };
+  const result = await spawnCommand(argv, { timeoutMs: launch.timeoutMs, output, env });
   if (result.exitCode !== 0) throw failure(launch, `conmon ended with ${result.exitCode}`);
   const monitorPid = Number(await waitForText(join(launch.dir, "conmon.pid"), deadline, launch));
   const monitor = processIdentity(monitorPid);

@@ -33,6 +33,8 @@ export class RuntimeBinaries {
   readonly #dir: string;
   /** Digests by what stat says of the file, so that an unchanged binary is not read again. */
   readonly #digests = new Map<string, string>();
+  /** What each path was when it was last asked for. */
+  readonly #latest = new Map<string, string>();
   readonly #copying = new Map<string, Promise<string>>();
 
   constructor(dir: string) {
@@ -44,6 +46,7 @@ export class RuntimeBinaries {
   /** Keeps the binary that is there now. A copy and no link: one would change with a file that is written in place. */
   async keep(path: string): Promise<KeptBinary> {
     const digest = await this.#digest(path, statSync(path));
+    this.#latest.set(path, digest);
     const copying = this.#copying.get(digest) ?? this.#copy(path, join(this.#dir, digest.slice("sha256:".length)));
     this.#copying.set(digest, copying);
     try {
@@ -64,10 +67,11 @@ export class RuntimeBinaries {
     return join(folder, basename(path));
   }
 
-  /** Removes every copy but those of these digests. */
-  retain(digests: ReadonlySet<string>): void {
+  /** Removes every copy but those of these digests and those that were asked for last. */
+  retain(digests: readonly string[]): void {
+    const kept = new Set([...digests, ...this.#latest.values()]);
     for (const name of readdirSync(this.#dir)) {
-      if (!name.startsWith("tmp-") && !digests.has(`sha256:${name}`)) rmSync(join(this.#dir, name), { recursive: true, force: true });
+      if (!name.startsWith("tmp-") && !kept.has(`sha256:${name}`)) rmSync(join(this.#dir, name), { recursive: true, force: true });
     }
   }
 
@@ -85,10 +89,15 @@ export class RuntimeBinaries {
 
 /** The absolute path of a program, looked up in PATH when it is only a name. Throws RuntimeUnusable when it is not there. */
 export function findBinary(name: string, path = process.env["PATH"] ?? ""): string {
-  const folders = name.includes("/") ? [""] : [...path.split(delimiter), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+  const folders = name.includes("/")
+    ? [""]
+    : [...path.split(delimiter), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
   const found = folders.map((folder) => (folder === "" ? name : join(folder, name))).find(isExecutable);
   if (found !== undefined) return found;
-  throw new BerthError("RuntimeUnusable", `there is no runtime binary ${name}${name.includes("/") ? "" : " in PATH"}: install it, or name another with runtimeClasses[].binary in berth.yaml`);
+  throw new BerthError(
+    "RuntimeUnusable",
+    `there is no runtime binary ${name}${name.includes("/") ? "" : " in PATH"}: install it, or name another with runtimeClasses[].binary in berth.yaml`,
+  );
 }
 
 function isExecutable(path: string): boolean {

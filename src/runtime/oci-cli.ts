@@ -3,7 +3,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "../errors.ts";
-import { CommandError, type CommandResult, runCommand } from "../host/command.ts";
+import { CommandError } from "../host/command.ts";
+import { spawnCommand, type SpawnResult } from "../host/spawn.ts";
 import type { RuntimeContainer } from "./runtime.ts";
 
 /** For one command of a runtime. Starting under load takes a second or two; what takes longer hangs. */
@@ -13,22 +14,32 @@ export const COMMAND_TIMEOUT_MS = 30_000;
 export const runtimeLog = (container: RuntimeContainer): string => join(container.dir, "runtime.log");
 
 /** Runs a verb; throws RuntimeTimeout, RuntimeUnusable when the binary cannot be run, RuntimeFailed for an exit code other than 0. */
-export async function runVerb(command: readonly string[], verb: readonly string[], container: RuntimeContainer, timeoutMs = COMMAND_TIMEOUT_MS): Promise<CommandResult> {
+export async function runVerb(
+  command: readonly string[],
+  verb: readonly string[],
+  container: RuntimeContainer,
+  timeoutMs = COMMAND_TIMEOUT_MS,
+): Promise<SpawnResult> {
   const result = await tryVerb(command, verb, container, timeoutMs);
-  if (result.exitCode !== 0) throw runtimeFailure(verb[0] ?? "", result.stderr || result.stdout, container);
+  if (result.exitCode !== 0) throw runtimeFailure(verb[0] ?? "", result.output, container);
   return result;
 }
 
 /** Like runVerb, but an exit code other than 0 is an answer. */
-export async function tryVerb(command: readonly string[], verb: readonly string[], container: RuntimeContainer, timeoutMs = COMMAND_TIMEOUT_MS): Promise<CommandResult> {
-  const result = await runOrRefuse([...command, ...verb], timeoutMs);
+export async function tryVerb(
+  command: readonly string[],
+  verb: readonly string[],
+  container: RuntimeContainer,
+  timeoutMs = COMMAND_TIMEOUT_MS,
+): Promise<SpawnResult> {
+  const result = await runOrRefuse([...command, ...verb], join(container.dir, `${verb[0]}.out`), timeoutMs);
   if (!result.timedOut) return result;
   throw new BerthError("RuntimeTimeout", `the runtime's ${verb[0]} did not end within ${timeoutMs} ms and was ended`, detailOf(container));
 }
 
-async function runOrRefuse(argv: string[], timeoutMs: number): Promise<CommandResult> {
+async function runOrRefuse(argv: string[], output: string, timeoutMs: number): Promise<SpawnResult> {
   try {
-    return await runCommand(argv, { timeoutMs });
+    return await spawnCommand(argv, { timeoutMs, output });
   } catch (error) {
     if (error instanceof CommandError) throw new BerthError("RuntimeUnusable", error.message, { cause: error });
     throw error;
@@ -50,7 +61,9 @@ function detailOf(container: RuntimeContainer): { logTail?: string } {
 export function logTail(container: RuntimeContainer): string {
   const file = runtimeLog(container);
   if (!existsSync(file)) return "";
-  const messages = [...readFileSync(file, "utf8").matchAll(/"msg":\s*("(?:[^"\\]|\\.)*")/g)].map((match) => String(JSON.parse(match[1] ?? '""')));
+  const messages = [...readFileSync(file, "utf8").matchAll(/"msg":\s*("(?:[^"\\]|\\.)*")/g)].map((match) =>
+    String(JSON.parse(match[1] ?? '""')),
+  );
   return messages.slice(-10).join("\n").slice(-2000);
 }
 

@@ -44,7 +44,8 @@ export interface ProbeInput {
 export async function probeRuntime(input: ProbeInput): Promise<Probe> {
   const version = await readVersion(input.binary);
   if (input.adapter === "runsc") checkRunscAge(version, input.binary);
-  const platform = input.adapter === "runsc" ? (input.flags.find((flag) => flag.startsWith("--platform="))?.split("=")[1] ?? "systrap") : "";
+  const platform =
+    input.adapter === "runsc" ? (input.flags.find((flag) => flag.startsWith("--platform="))?.split("=")[1] ?? "systrap") : "";
   const traits = await tryOut(input, platform);
   return { version, platform, traits: { ambient: knowsAmbient(input.adapter, version), ...traits } };
 }
@@ -62,9 +63,16 @@ export function releaseDate(version: string): number | undefined {
 
 function checkRunscAge(version: string, binary: string): void {
   const date = releaseDate(version);
-  if (date === undefined) throw new BerthError("RuntimeUnusable", `${binary} reports the version ${JSON.stringify(version)}, which has no date: use a release build of runsc`);
+  if (date === undefined)
+    throw new BerthError(
+      "RuntimeUnusable",
+      `${binary} reports the version ${JSON.stringify(version)}, which has no date: use a release build of runsc`,
+    );
   if (date >= OLDEST_RUNSC) return;
-  throw new BerthError("RuntimeUnusable", `${binary} is runsc of ${date}; berth needs one of 2024 or newer (Debian 12 has one in bookworm-backports)`);
+  throw new BerthError(
+    "RuntimeUnusable",
+    `${binary} is runsc of ${date}; berth needs one of 2024 or newer (Debian 12 has one in bookworm-backports)`,
+  );
 }
 
 async function readVersion(binary: string): Promise<string> {
@@ -72,7 +80,9 @@ async function readVersion(binary: string): Promise<string> {
   // "runsc version X", "runc version X", "crun version X"
   const version = /version (\S+)/.exec(result.stdout)?.[1];
   if (result.exitCode === 0 && version !== undefined) return version;
-  const said = result.timedOut ? `it did not end within ${VERSION_TIMEOUT_MS} ms` : (result.stderr || result.stdout).trim().slice(-300) || `it ended with ${result.exitCode}`;
+  const said = result.timedOut
+    ? `it did not end within ${VERSION_TIMEOUT_MS} ms`
+    : (result.stderr || result.stdout).trim().slice(-300) || `it ended with ${result.exitCode}`;
   throw new BerthError("RuntimeUnusable", `${binary} --version does not answer like an OCI runtime: ${said}`);
 }
 
@@ -125,7 +135,16 @@ function trialCommand(input: ProbeInput, platform: string, traits: TrialTraits, 
   if (input.adapter !== "runsc") return hideUnifiedCgroup(traits.hideUnifiedCgroup, [input.binary, "--root", root, "--log", log]);
   const cgroups = traits.ignoreCgroups ? ["--ignore-cgroups"] : [];
   const flags = input.flags.filter((flag) => !flag.startsWith("--platform"));
-  return [input.binary, `--root=${root}`, `--log=${log}`, `--platform=${platform}`, "--network=none", "--overlay2=none", ...cgroups, ...flags];
+  return [
+    input.binary,
+    `--root=${root}`,
+    `--log=${log}`,
+    `--platform=${platform}`,
+    "--network=none",
+    "--overlay2=none",
+    ...cgroups,
+    ...flags,
+  ];
 }
 
 function trialConfig(input: ProbeInput, cgroupsPath: string | undefined): string {

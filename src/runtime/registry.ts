@@ -63,10 +63,9 @@ export class RuntimeRegistry {
     return await Promise.all(entries.map((entry) => this.#info(entry)));
   }
 
-  /** Forgets the copies of binaries that neither a class nor one of these sandboxes uses. */
-  async sweep(used: readonly ResolvedRuntime[]): Promise<void> {
-    const current = (await this.list()).map((info) => info.digest);
-    this.#binaries.retain(new Set([...current, ...used.map((runtime) => runtime.digest)]));
+  /** Removes the copies of binaries that neither a class has now nor one of these sandboxes uses. */
+  sweep(used: readonly ResolvedRuntime[]): void {
+    this.#binaries.retain(used.map((runtime) => runtime.digest));
   }
 
   async #info(entry: RuntimeClassConfig): Promise<RuntimeClassInfo> {
@@ -95,7 +94,15 @@ export class RuntimeRegistry {
   async #startProbe(entry: RuntimeClassConfig, binary: string): Promise<Probe> {
     const { pauseRootfs, probes } = this.#places;
     const { adapter, flags } = entry;
-    return await probeRuntime({ adapter, binary, flags, pauseRootfs, dir: probes, cgroups: this.#cgroups, cgroupRoot: this.#config.cgroupRoot });
+    return await probeRuntime({
+      adapter,
+      binary,
+      flags,
+      pauseRootfs,
+      dir: probes,
+      cgroups: this.#cgroups,
+      cgroupRoot: this.#config.cgroupRoot,
+    });
   }
 }
 
@@ -108,7 +115,10 @@ export function findClass(config: BerthConfig, className: string): RuntimeClassC
   const found = config.runtimeClasses.find((entry) => entry.name === wanted || entry.aliases.includes(wanted));
   if (found) return found;
   const names = config.runtimeClasses.flatMap((entry) => [entry.name, ...entry.aliases]);
-  throw new BerthError("RuntimeClassUnknown", `spec.runtimeClassName: this node has no runtime class ${JSON.stringify(wanted)} (it has ${names.join(", ")})`);
+  throw new BerthError(
+    "RuntimeClassUnknown",
+    `spec.runtimeClassName: this node has no runtime class ${JSON.stringify(wanted)} (it has ${names.join(", ")})`,
+  );
 }
 
 /** The adapter for a sandbox. */

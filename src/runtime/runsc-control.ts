@@ -4,9 +4,14 @@
  */
 
 import { connect } from "node:net";
+import { exitCodeOf } from "../host/spawn.ts";
 
 /** The exit code of an app; undefined when the sandbox died; "unavailable" when the socket does not speak as expected. */
-export async function waitOverControlSocket(path: string, containerId: string, signal: AbortSignal): Promise<number | undefined | "unavailable"> {
+export async function waitOverControlSocket(
+  path: string,
+  containerId: string,
+  signal: AbortSignal,
+): Promise<number | undefined | "unavailable"> {
   return await new Promise((resolve) => {
     const socket = connect(path);
     let answer = "";
@@ -42,10 +47,4 @@ function parseAnswer(text: string): number | undefined | "unavailable" | "incomp
   const { success, result } = answer as { success?: unknown; result?: unknown };
   if (success !== true || typeof result !== "number") return "unavailable";
   return exitCodeOf(result);
-}
-
-/** wait(2)'s status word: 128 + signal when a signal ended the process. */
-export function exitCodeOf(status: number): number {
-  const signal = status & 0x7f;
-  return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }

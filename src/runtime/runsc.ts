@@ -45,7 +45,8 @@ export class Runsc implements Runtime {
   }
 
   async delete(container: RuntimeContainer): Promise<void> {
-    const attempt = async (): Promise<boolean> => (await tryVerb(this.#command(container), ["delete", "--force", container.id], container)).exitCode === 0;
+    const attempt = async (): Promise<boolean> =>
+      (await tryVerb(this.#command(container), ["delete", "--force", container.id], container)).exitCode === 0;
     // While the sandbox is just dying, its socket refuses: that passes.
     for (let left = 5; left > 0; left--) {
       if (await attempt()) return;
@@ -60,7 +61,7 @@ export class Runsc implements Runtime {
     const answer = await waitOverControlSocket(socket, container.id, signal);
     if (answer !== "unavailable" || signal.aborted) return answer === "unavailable" ? undefined : answer;
     const result = await tryVerb(this.#command(container), ["wait", container.id], container, 2 ** 31 - 1);
-    return result.exitCode === 0 ? parseWait(result.stdout) : undefined;
+    return result.exitCode === 0 ? parseWait(result.output) : undefined;
   }
 
   #command(container: RuntimeContainer): string[] {

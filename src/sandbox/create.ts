@@ -24,11 +24,11 @@ import { moveTo } from "./state.ts";
 export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancelled: AbortSignal): Promise<void> {
   const stage = stages(record, cancelled);
   const resolved = await stage("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
+  record.runtime = resolved;
   refuseWhatNodeCannotGive(rooms, record, resolved);
   const images = await stage("image", () => resolveImages(record));
   const layers = await stage("unpack", () => unpackLayers(rooms, images));
 
-  record.runtime = resolved;
   moveTo(record, "CREATING");
   rooms.journal.save(record);
 
@@ -117,7 +117,9 @@ interface Made {
 function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, namespaces }: Made): RenderResult {
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
-  const withUsers = [...images].map(([name, image]) => [name, { config: image.config, users: readUserDatabase(places.get(name)?.rootfs ?? "") }] as const);
+  const withUsers = [...images].map(
+    ([name, image]) => [name, { config: image.config, users: readUserDatabase(places.get(name)?.rootfs ?? "") }] as const,
+  );
   return render({
     request: { metadata: record, spec: record.spec },
     adapter,
@@ -170,7 +172,12 @@ function explainStart(thrown: unknown, container: ContainerRecord, record: Sandb
   const error = toBerthError(thrown);
   const text = `${error.message}\n${error.detail.logTail ?? ""}`;
   if (container === record.pause || error.reason !== "RuntimeFailed") return error;
-  if (!/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load/i.test(text)) return error;
+  if (
+    !/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load/i.test(
+      text,
+    )
+  )
+    return error;
   return new BerthError("StartFailed", `the command of container ${container.name} cannot be run: ${error.message}`, error.detail);
 }
 

@@ -9,13 +9,26 @@ import type { ContainerRecord } from "./record.ts";
 const FLUSH_MS = 5_000;
 
 /** The exit code of a container; undefined when nobody can learn it any more; "aborted" when the signal fired first. */
-export async function watchExit(runtime: Runtime, target: RuntimeContainer, container: ContainerRecord, signal: AbortSignal): Promise<number | undefined | "aborted"> {
-  const code = target.role === "app" && runtime.waitExit ? await waitAtRuntime(runtime, target, container, signal) : await waitAtMonitor(target, container, Infinity, signal);
+export async function watchExit(
+  runtime: Runtime,
+  target: RuntimeContainer,
+  container: ContainerRecord,
+  signal: AbortSignal,
+): Promise<number | undefined | "aborted"> {
+  const code =
+    target.role === "app" && runtime.waitExit
+      ? await waitAtRuntime(runtime, target, container, signal)
+      : await waitAtMonitor(target, container, Infinity, signal);
   return signal.aborted && code === undefined ? "aborted" : code;
 }
 
 /** The runtime knows the code. Then the monitor's stand-in is ended, and when its exit file is there, the log is whole. */
-async function waitAtRuntime(runtime: Runtime, target: RuntimeContainer, container: ContainerRecord, signal: AbortSignal): Promise<number | undefined> {
+async function waitAtRuntime(
+  runtime: Runtime,
+  target: RuntimeContainer,
+  container: ContainerRecord,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const code = await runtime.waitExit?.(target, signal);
   if (signal.aborted) return undefined;
   if (container.process) killProcess(container.process, "SIGKILL");
@@ -24,7 +37,12 @@ async function waitAtRuntime(runtime: Runtime, target: RuntimeContainer, contain
 }
 
 /** The monitor's exit file; undefined when the monitor is gone without one. */
-async function waitAtMonitor(target: RuntimeContainer, container: ContainerRecord, deadline: number, signal: AbortSignal): Promise<number | undefined> {
+async function waitAtMonitor(
+  target: RuntimeContainer,
+  container: ContainerRecord,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const look = (): { code: number | undefined } | undefined => {
     const code = readExitFile(target.dir, container.id);
     if (code !== undefined) return { code };

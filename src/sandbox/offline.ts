@@ -51,7 +51,10 @@ const namespace = (id: string, type: string): string => `${DEFAULT_PATHS.namespa
 /** 32 digits, pause first. */
 const placeholderId = (index: number): string => index.toString(16).padStart(32, "0");
 
-async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<{ config: ImageConfig; users: UserDatabase }> {
+async function imageOf(
+  container: ContainerSpec,
+  replaced: ReadonlyMap<string, string>,
+): Promise<{ config: ImageConfig; users: UserDatabase }> {
   const text = replaced.get(container.name) ?? replaced.get("");
   try {
     if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {} };

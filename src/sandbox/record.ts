@@ -64,7 +64,13 @@ export interface SandboxRecord {
 
 /** A sandbox that was accepted and of which nothing exists yet. */
 export function newRecord(request: SandboxRequest, requestId: string, now: Date): SandboxRecord {
-  const container = (name: string): ContainerRecord => ({ name, id: newId(), state: "WAITING", reason: "", stopSignal: constants.signals.SIGTERM });
+  const container = (name: string): ContainerRecord => ({
+    name,
+    id: newId(),
+    state: "WAITING",
+    reason: "",
+    stopSignal: constants.signals.SIGTERM,
+  });
   const pause = container(PAUSE_NAME);
   return {
     // runsc knows a sandbox by the id of its first container.

@@ -91,7 +91,8 @@ export class Sandboxes {
     const running = live.operation;
     if (running?.verb === "stop" || running?.verb === "complete") await running.done;
     else if (running) throw busy(live.record, running.verb);
-    else if (live.record.state === "RUNNING" || live.record.state === "FAILED") await this.#run(live, "stop", (hurry) => this.#stop(live, graceMs, hurry));
+    else if (live.record.state === "RUNNING" || live.record.state === "FAILED")
+      await this.#run(live, "stop", (hurry) => this.#stop(live, graceMs, hurry));
     return live.record;
   }
 
@@ -131,7 +132,9 @@ export class Sandboxes {
   async recover(): Promise<void> {
     const records = this.#rooms.journal.load();
     await Promise.all(records.map((record) => this.#recoverOne(record)));
-    await this.#rooms.runtimes.sweep(records.flatMap((record) => record.runtime ?? []));
+    // So that what the classes have now counts as in use.
+    await this.#rooms.runtimes.list();
+    this.#sweepRuntimes();
   }
 
   /** Refuses new work, waits for what runs, and lets go of the sandboxes, which live on. */
@@ -154,7 +157,10 @@ export class Sandboxes {
       JSON.stringify([of.namespace, of.name, Object.entries(of.labels).sort(), of.spec]);
     if (wish(record) === wish({ namespace, name, labels, spec: request.spec })) return live;
     const what = record.name === name && record.namespace === namespace ? "exists" : `was made by request ${requestId}`;
-    throw new BerthError("NameTaken", `sandbox ${record.namespace}/${record.name} (${record.id}) ${what} with another spec: delete it first, or choose another name`);
+    throw new BerthError(
+      "NameTaken",
+      `sandbox ${record.namespace}/${record.name} (${record.id}) ${what} with another spec: delete it first, or choose another name`,
+    );
   }
 
   #need(target: SandboxTarget): Live {
@@ -295,7 +301,10 @@ export class Sandboxes {
       }
     };
     for (const app of record.containers.filter((container) => !hasEnded(container))) {
-      live.ended.set(app.name, watch(app, (code) => this.#ended(live, app, code)));
+      live.ended.set(
+        app.name,
+        watch(app, (code) => this.#ended(live, app, code)),
+      );
     }
     void watch(record.pause, (code) => this.#ended(live, record.pause, code));
     this.#settleIfEnded(live);
@@ -315,9 +324,13 @@ export class Sandboxes {
     const unknown = record.containers.filter((app) => app.state === "UNKNOWN").map((app) => app.name);
     if (!record.containers.every(hasEnded)) {
       if (!hasEnded(record.pause)) return;
-      this.#settle(live, () => moveTo(record, "FAILED", { reason: "SandboxDied", message: "the pause container ended before the apps did" }));
+      this.#settle(live, () =>
+        moveTo(record, "FAILED", { reason: "SandboxDied", message: "the pause container ended before the apps did" }),
+      );
     } else if (unknown.length > 0) {
-      this.#settle(live, () => moveTo(record, "FAILED", { reason: "ExitCodeLost", message: `nobody could learn how ${unknown.join(", ")} ended` }));
+      this.#settle(live, () =>
+        moveTo(record, "FAILED", { reason: "ExitCodeLost", message: `nobody could learn how ${unknown.join(", ")} ended` }),
+      );
     } else {
       this.#settle(live, () => moveTo(record, "COMPLETED"));
     }
@@ -352,6 +365,11 @@ export class Sandboxes {
   #forget(record: SandboxRecord): void {
     this.#rooms.journal.remove(record.id);
     this.#live.delete(record.id);
+    this.#sweepRuntimes();
+  }
+
+  #sweepRuntimes(): void {
+    this.#rooms.runtimes.sweep([...this.#live.values()].flatMap((live) => live.record.runtime ?? []));
   }
 
   async #recoverOne(record: SandboxRecord): Promise<void> {
@@ -359,7 +377,10 @@ export class Sandboxes {
     this.#live.set(record.id, live);
     const was = record.state;
     try {
-      if (was === "CREATING") await this.#run(live, "create", () => this.#undo(live, new BerthError("Cancelled", "berthd ended while the sandbox was being created")));
+      if (was === "CREATING")
+        await this.#run(live, "create", () =>
+          this.#undo(live, new BerthError("Cancelled", "berthd ended while the sandbox was being created")),
+        );
       else if (was === "RUNNING") this.#supervise(live);
       else if (was === "STOPPING" || was === "DELETING") {
         this.#supervise(live);

@@ -70,7 +70,11 @@ const dnsLabel = rule(
   "1 to 63 lower-case letters, digits and '-', a letter or digit at both ends",
 );
 
-const sandboxName = rule((name) => !/^[0-9a-f]{32}$/.test(name), "has the form of an id", "a name that is not 32 hex digits")(dnsLabel(z.string()));
+const sandboxName = rule(
+  (name) => !/^[0-9a-f]{32}$/.test(name),
+  "has the form of an id",
+  "a name that is not 32 hex digits",
+)(dnsLabel(z.string()));
 const containerName = rule((name) => name !== "pause", "is reserved", "any other name: pause is made by berthd")(dnsLabel(z.string()));
 
 const id = z
@@ -106,7 +110,14 @@ function capabilityList<T extends z.ZodType<string, string>>(entry: T) {
         if (!names.includes(parsed.data)) names.push(parsed.data);
         continue;
       }
-      for (const issue of parsed.error.issues) context.addIssue({ code: "custom", path: [index], input: text, message: issue.message, params: "params" in issue ? (issue.params ?? {}) : {} });
+      for (const issue of parsed.error.issues)
+        context.addIssue({
+          code: "custom",
+          path: [index],
+          input: text,
+          message: issue.message,
+          params: "params" in issue ? (issue.params ?? {}) : {},
+        });
     }
     return names;
   });
@@ -116,7 +127,9 @@ const capabilities = z
   .strictObject({
     add: capabilityList(capability).prefault([]),
     drop: capabilityList(capability).prefault([]),
-    ambient: z.union([z.enum(["never", "auto"]), capabilityList(singleCapability)], { error: "is not never, auto or a list of capabilities" }).prefault("never"),
+    ambient: z
+      .union([z.enum(["never", "auto"]), capabilityList(singleCapability)], { error: "is not never, auto or a list of capabilities" })
+      .prefault("never"),
   })
   .superRefine((request, context) => {
     if (typeof request.ambient === "string") return;
@@ -124,7 +137,13 @@ const capabilities = z
     for (const [index, name] of request.ambient.entries()) {
       if (final.includes(name)) continue;
       const allowed = final.join(", ") || "nothing: the set is empty";
-      context.addIssue({ code: "custom", path: ["ambient", index], input: name, message: "is not in the container's final set", params: { allowed } });
+      context.addIssue({
+        code: "custom",
+        path: ["ambient", index],
+        input: name,
+        message: "is not in the container's final set",
+        params: { allowed },
+      });
     }
   });
 
@@ -145,7 +164,8 @@ const workingDir = rule(
 
 const image = text.superRefine((reference, context) => {
   const parsed = parseReference(reference);
-  if (typeof parsed === "string") context.addIssue({ code: "custom", message: parsed, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
+  if (typeof parsed === "string")
+    context.addIssue({ code: "custom", message: parsed, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
 });
 
 const container = z.strictObject({
@@ -176,8 +196,10 @@ const labelValue = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const labels = z.record(z.string(), z.string()).superRefine((entries, context) => {
   for (const [key, value] of Object.entries(entries)) {
     const allowed = "Kubernetes' label syntax: letters, digits, '-', '_' and '.', at most 63 characters";
-    if (!labelName.test(key)) context.addIssue({ code: "custom", path: [key], input: key, message: "is not a label key", params: { allowed } });
-    if (!labelValue.test(value)) context.addIssue({ code: "custom", path: [key], input: value, message: "is not a label value", params: { allowed } });
+    if (!labelName.test(key))
+      context.addIssue({ code: "custom", path: [key], input: key, message: "is not a label key", params: { allowed } });
+    if (!labelValue.test(value))
+      context.addIssue({ code: "custom", path: [key], input: value, message: "is not a label value", params: { allowed } });
   }
 });
 
@@ -188,7 +210,11 @@ const sandboxSchema = z.strictObject({
     labels: labels.prefault({}),
   }),
   spec: z.strictObject({
-    runtimeClassName: rule((name) => name === "" || /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name), "is not a class name", "a DNS label")(z.string()).prefault(""),
+    runtimeClassName: rule(
+      (name) => name === "" || /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name),
+      "is not a class name",
+      "a DNS label",
+    )(z.string()).prefault(""),
     containers,
   }),
 });

@@ -23,7 +23,14 @@ function fromIssue(issue: z.core.$ZodIssue, input: unknown): Violation[] {
   }
   const value = valueAt(input, issue.path);
   const missing = value === undefined;
-  return [{ field: fieldPath(issue.path), rule: missing ? "is required" : issue.message, value: missing ? "nothing" : show(value), allowed: allowedOf(issue) }];
+  return [
+    {
+      field: fieldPath(issue.path),
+      rule: missing ? "is required" : issue.message,
+      value: missing ? "nothing" : show(value),
+      allowed: allowedOf(issue),
+    },
+  ];
 }
 
 function allowedOf(issue: z.core.$ZodIssue): string {
@@ -37,7 +44,11 @@ function allowedOf(issue: z.core.$ZodIssue): string {
     case "too_big":
       return `at most ${issue.maximum}`;
     case "invalid_union":
-      return issue.errors.flat().map(allowedOf).filter((text) => text !== "").join(", or ");
+      return issue.errors
+        .flat()
+        .map(allowedOf)
+        .filter((text) => text !== "")
+        .join(", or ");
     case "invalid_value":
       return issue.values.map(String).join(", ");
     default:
@@ -47,7 +58,10 @@ function allowedOf(issue: z.core.$ZodIssue): string {
 
 /** spec.containers[0].name */
 export function fieldPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`), "");
+  return path.reduce<string>(
+    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`),
+    "",
+  );
 }
 
 /** The value for people: JSON, at most 200 characters. */
@@ -57,5 +71,8 @@ export function show(value: unknown): string {
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>((value, key) => (typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined), input);
+  return path.reduce<unknown>(
+    (value, key) => (typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined),
+    input,
+  );
 }

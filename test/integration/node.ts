@@ -95,7 +95,8 @@ export class TestNode implements AsyncDisposable {
     this.#process = spawn(program, args, { stdio: ["ignore", log, log] });
     const before = this.#readyLines();
     for (let waited = 0; this.#readyLines() === before; waited += 20) {
-      if (this.#process.exitCode !== null || waited > 60_000) throw new Error(`berthd did not start:\n${readFileSync(this.logFile, "utf8")}`);
+      if (this.#process.exitCode !== null || waited > 60_000)
+        throw new Error(`berthd did not start:\n${readFileSync(this.logFile, "utf8")}`);
       await sleep(20);
     }
   }
@@ -112,7 +113,10 @@ export class TestNode implements AsyncDisposable {
 
   /** The real CLI against this berthd. */
   async berth(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, [BERTH, ...args], { env: { ...process.env, BERTH_ADDRESS: this.address }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [BERTH, ...args], {
+      env: { ...process.env, BERTH_ADDRESS: this.address },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const text = async (stream: NodeJS.ReadableStream): Promise<string> => {
       const chunks: Buffer[] = [];
       for await (const chunk of stream) chunks.push(chunk as Buffer);
@@ -128,7 +132,10 @@ export class TestNode implements AsyncDisposable {
     for (const deadline = Date.now() + milliseconds; ; await sleep(30)) {
       const { sandbox } = await this.sandboxes.get({ target: { case: "id", value: id } });
       if (sandbox && holds(sandbox)) return sandbox;
-      if (Date.now() > deadline) throw new Error(`sandbox ${id} did not get there: ${JSON.stringify(sandbox?.status, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`);
+      if (Date.now() > deadline)
+        throw new Error(
+          `sandbox ${id} did not get there: ${JSON.stringify(sandbox?.status, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`,
+        );
     }
   }
 
