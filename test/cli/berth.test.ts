@@ -4,11 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { BerthError, invalidRequest } from "../../src/errors.ts";
 import type { LogRecord } from "../../src/monitor/logs.ts";
 import { VERSION } from "../../src/observe/version.ts";
 import { startServer } from "../api/fixture.ts";
+
+const BERTH = fileURLToPath(new URL("../../src/cli/berth.ts", import.meta.url));
 
 interface Ended {
   code: number | null;
@@ -20,7 +23,7 @@ interface Ended {
 
 /** Runs the real program. */
 async function berth(args: readonly string[], { input = "", env = {} }: { input?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {
-  const child = spawn("src/cli/berth.ts", args, { env: { ...process.env, NO_COLOR: "1", ...env }, stdio: "pipe" });
+  const child = spawn(BERTH, args, { env: { ...process.env, NO_COLOR: "1", ...env }, stdio: "pipe" });
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
   child.on("error", reject).on("close", resolve);
   child.stdin.end(input);
@@ -209,7 +212,7 @@ test("megabytes of logs arrive whole at a slow reader", async () => {
     for (let batch = 0; batch < 100; batch += 1)
       yield Array.from({ length: 8 }, () => ({ time: "2026-11-21T10:00:00Z", stream: "stdout" as const, partial: false, data: line }));
   };
-  const child = spawn("src/cli/berth.ts", ["logs", "web", "--address", api.address], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(BERTH, ["logs", "web", "--address", api.address], { stdio: ["ignore", "pipe", "inherit"] });
   let size = 0;
   for await (const chunk of child.stdout) {
     size += (chunk as Buffer).length;
@@ -224,7 +227,7 @@ test("a reader that leaves early, such as head, is no failure", async () => {
   api.sandboxes.logRecords = async function* () {
     for (;;) yield [{ time: "2026-11-21T10:00:00Z", stream: "stdout", partial: false, data: Buffer.alloc(60_000, "x") }];
   };
-  const child = spawn("src/cli/berth.ts", ["logs", "web", "--address", api.address], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(BERTH, ["logs", "web", "--address", api.address], { stdio: ["ignore", "pipe", "pipe"] });
   const { promise, resolve } = Promise.withResolvers<number | null>();
   child.on("close", resolve);
   child.stdout.once("data", () => child.stdout.destroy());
