@@ -1,10 +1,9 @@
 /** The composition root: every room is made here, once, and handed to those that need it. */
 
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { startAdminServer } from "./api/admin.ts";
 import { ApiServer } from "./api/server.ts";
-import { capabilitiesOfMask } from "./bundle/capabilities.ts";
 import { loadConfig } from "./config.ts";
 import { Cgroups } from "./host/cgroups.ts";
 import { sdNotify } from "./host/notify.ts";
@@ -18,6 +17,7 @@ import { NodePaths } from "./paths.ts";
 import { RootFilesystems } from "./rootfs/overlay.ts";
 import { preparePauseRootfs } from "./rootfs/pause.ts";
 import { RuntimeRegistry } from "./runtime/registry.ts";
+import { nodeCapabilities } from "./sandbox/node-capabilities.ts";
 import type { Rooms } from "./sandbox/rooms.ts";
 import { Sandboxes } from "./sandbox/sandboxes.ts";
 
@@ -65,7 +65,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     rootfs: new RootFilesystems(paths.rootfs),
     namespaces: new SandboxNamespaces(paths.run),
     cgroups,
-    nodeCapabilities: ownBoundingSet(),
+    nodeCapabilities: nodeCapabilities(),
     log,
   };
   const sandboxes = new Sandboxes(rooms);
@@ -91,12 +91,6 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
       journal.close();
     },
   };
-}
-
-/** What berthd may give to containers under a runtime that shares the kernel. */
-export function ownBoundingSet(): ReadonlySet<string> {
-  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
-  return new Set(capabilitiesOfMask(mask));
 }
 
 /** Tells systemd twice in each of its intervals that the event loop turns. */

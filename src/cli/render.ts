@@ -49,9 +49,10 @@ function collect(text: string, before: ReadonlyMap<string, string>): ReadonlyMap
 }
 
 async function render({ file, out, config, imageConfig }: RenderOptions, globals: Globals): Promise<void> {
-  const [{ readSandboxFile, readText }, { renderOffline }, { loadConfig }, { invalidRequest }] = await Promise.all([
+  const [{ readSandboxFile, readText }, { renderOffline }, { nodeCapabilities }, { loadConfig }, { invalidRequest }] = await Promise.all([
     import("./file.ts"),
     import("../sandbox/offline.ts"),
+    import("../sandbox/node-capabilities.ts"),
     import("../config.ts"),
     import("../errors.ts"),
   ]);
@@ -65,7 +66,7 @@ async function render({ file, out, config, imageConfig }: RenderOptions, globals
   }
   const imageConfigs = new Map<string, string>();
   for (const [container, path] of imageConfig) imageConfigs.set(container, await readText(path));
-  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), nodeCapabilities: undefined });
+  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), nodeCapabilities: nodeCapabilities() });
   const bundles = result.bundles.map(({ container, configJson }) => ({ container, configJson }));
   if (out !== undefined) await writeBundles(out, bundles);
   if (globals.json) {

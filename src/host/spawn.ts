@@ -3,8 +3,7 @@
  * posix_spawn costs a tenth of a millisecond whatever the memory. For what a create waits for; everything else is runCommand's.
  */
 
-import { closeSync, constants as fsConstants, openSync, readFileSync } from "node:fs";
-import { constants } from "node:os";
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { CommandError } from "./command.ts";
 import { posixSpawn, SystemError, waitpidNow } from "./libc.ts";
 
@@ -45,7 +44,7 @@ export async function spawnCommand(argv: readonly string[], options: SpawnOption
 
 function start(argv: readonly string[], options: SpawnOptions): number {
   const env = options.env ?? { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin" };
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = fsConstants;
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
   const empty = openSync("/dev/null", "r");
   const output = openSync(options.output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
   try {

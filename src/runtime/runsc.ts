@@ -44,16 +44,11 @@ export class Runsc implements Runtime {
     await tryVerb(this.#command(container), ["kill", container.id, String(signal)], container);
   }
 
-  async delete(container: RuntimeContainer): Promise<void> {
-    const attempt = async (): Promise<boolean> =>
-      (await tryVerb(this.#command(container), ["delete", "--force", container.id], container)).exitCode === 0;
-    // While the sandbox is just dying, its socket refuses: that passes.
-    for (let left = 5; left > 0; left--) {
-      if (await attempt()) return;
-      await sleep(50);
-    }
-    await runVerb(this.#command(container), ["delete", "--force", container.id], container);
-  }
+  /**
+   * Nothing: what `runsc delete` removes is the state folder, the cgroups and the pinned namespace, which are this sandbox's alone and
+   * go with it. It would wait until somebody has reaped the gofers, which takes seconds where PID 1 is slow.
+   */
+  async delete(): Promise<void> {}
 
   /** The sandbox keeps the code of an app, for everyone who asks, as long as pause lives. */
   async waitExit(container: RuntimeContainer, signal: AbortSignal): Promise<number | undefined> {

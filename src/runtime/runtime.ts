@@ -51,7 +51,7 @@ export interface Runtime {
   start(container: RuntimeContainer): Promise<void>;
   /** Sends a signal to the container's first process; one that has ended already is fine. */
   signal(container: RuntimeContainer, signal: number): Promise<void>;
-  /** Removes the container from the runtime, killing what is left of it; one that is not there is fine. */
+  /** Removes what the runtime holds of a container beside its state folder, when its processes are gone; one that is not there is fine. */
   delete(container: RuntimeContainer): Promise<void>;
   /**
    * The exit code, from the runtime, where the monitor cannot know it; undefined when nobody can learn it any more.

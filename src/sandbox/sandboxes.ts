@@ -140,7 +140,7 @@ export class Sandboxes {
   /** Refuses new work, waits for what runs, and lets go of the sandboxes, which live on. */
   async close(): Promise<void> {
     this.#watches.abort();
-    await Promise.allSettled([...this.#live.values()].map((live) => live.operation?.done));
+    await Promise.allSettled([...this.#live.values()].flatMap((live) => live.operation?.done ?? []));
   }
 
   /** The sandbox that a create must join or collide with. */

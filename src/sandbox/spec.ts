@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
-import { invalidRequest } from "../errors.ts";
+import { invalidRequest, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
-import { violationsOf } from "./violations.ts";
+import { show, violationsOf } from "./violations.ts";
 
 export interface EnvVar {
   readonly name: string;
@@ -49,8 +49,25 @@ export interface SandboxRequest {
 /** Parses {metadata, spec}. Throws InvalidRequest with every violation and its field path. */
 export function parseSandboxRequest(input: unknown): SandboxRequest {
   const parsed = sandboxSchema.safeParse(input, { reportInput: true });
-  if (!parsed.success) throw invalidRequest(violationsOf(parsed.error, input));
-  return parsed.data;
+  const repeated = repeatedNames(input);
+  if (parsed.success && repeated.length === 0) return parsed.data;
+  throw invalidRequest([...(parsed.success ? [] : violationsOf(parsed.error, input)), ...repeated]);
+}
+
+/** Looks at the input itself: zod does not come to rules over several containers while a field of one is of a wrong type. */
+function repeatedNames(input: unknown): Violation[] {
+  const containers = propertyOf(propertyOf(input, "spec"), "containers");
+  if (!Array.isArray(containers)) return [];
+  const names = containers.map((container: unknown) => propertyOf(container, "name"));
+  return names.flatMap((name, index) => {
+    if (typeof name !== "string" || names.indexOf(name) === index) return [];
+    const rule = "is used by another container of the sandbox";
+    return [{ field: `spec.containers[${index}].name`, rule, value: show(name), allowed: "a name of its own" }];
+  });
+}
+
+function propertyOf(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 }
 
 /** Highest user and group id: runtimes read larger ones as root or as nobody (measured; crun runs 4294967295 as root). */
@@ -82,69 +99,68 @@ const id = z
   .refine((value) => Number.isInteger(value), { error: "is not a whole number", params: { allowed: `0 to ${MAX_ID}` }, abort: true })
   .refine((value) => value >= 0 && value <= MAX_ID, { error: "is out of range", params: { allowed: `0 to ${MAX_ID}` } });
 
-const capability = z.string().transform((entry, context) => {
-  const name = normalizeCapability(entry);
-  if (name !== undefined) return name;
-  context.addIssue({
-    code: "custom",
-    message: "is not a capability of the kernel",
-    params: { allowed: "a name of capabilities(7) such as NET_ADMIN, or ALL" },
-  });
-  return z.NEVER;
-});
+/** An entry of a capability list, as it was sent and where. */
+interface Entry<Name> {
+  readonly name: Name;
+  readonly text: string;
+  readonly index: number;
+}
 
-const singleCapability = capability.transform((name, context): Capability => {
-  if (name !== "ALL") return name;
-  context.addIssue({ code: "custom", message: "ALL is not a single capability", params: { allowed: "single names, or ambient: auto" } });
-  return z.NEVER;
-});
+/** What is wrong with an entry, and what would be right. */
+interface EntryFault {
+  readonly message: string;
+  readonly allowed: string;
+}
 
-/** Blank entries are skipped and repeats dropped, as every engine does. */
-function capabilityList<T extends z.ZodType<string, string>>(entry: T) {
-  return z.array(z.string()).transform((entries, context) => {
-    const names: z.output<T>[] = [];
-    for (const [index, text] of entries.entries()) {
-      if (text.trim() === "") continue;
-      const parsed = entry.safeParse(text);
-      if (parsed.success) {
-        if (!names.includes(parsed.data)) names.push(parsed.data);
-        continue;
+/** Blank entries are skipped and repeats dropped, as every engine does. Each entry is looked at, whatever the others are. */
+function capabilityEntries<Name extends string>(read: (text: string) => Name | EntryFault) {
+  return z.array(z.unknown()).transform((texts, context) => {
+    const entries: Entry<Name>[] = [];
+    for (const [index, text] of texts.entries()) {
+      const refuse = ({ message, allowed }: EntryFault): void => {
+        context.addIssue({ code: "custom", path: [index], input: text, message, params: { allowed } });
+      };
+      if (typeof text !== "string") {
+        refuse({ message: "is not a text", allowed: "the name of a capability" });
+      } else if (text.trim() !== "") {
+        const name = read(text);
+        if (typeof name === "object") refuse(name);
+        else if (entries.every((entry) => entry.name !== name)) entries.push({ name, text, index });
       }
-      for (const issue of parsed.error.issues)
-        context.addIssue({
-          code: "custom",
-          path: [index],
-          input: text,
-          message: issue.message,
-          params: "params" in issue ? (issue.params ?? {}) : {},
-        });
     }
-    return names;
+    return entries;
   });
 }
 
+const NOT_OF_THE_KERNEL = "is not a capability of the kernel";
+const capabilityList = capabilityEntries(
+  (text): Capability | "ALL" | EntryFault =>
+    normalizeCapability(text) ?? { message: NOT_OF_THE_KERNEL, allowed: "a name of capabilities(7) such as NET_ADMIN, or ALL" },
+).transform((entries) => entries.map(({ name }) => name));
+
+const ambientEntries = capabilityEntries((text): Capability | EntryFault => {
+  const name = normalizeCapability(text);
+  if (name === undefined) return { message: NOT_OF_THE_KERNEL, allowed: "a name of capabilities(7) such as NET_ADMIN" };
+  return name === "ALL" ? { message: "ALL is not a single capability", allowed: "single names, or ambient: auto" } : name;
+});
+
 const capabilities = z
   .strictObject({
-    add: capabilityList(capability).prefault([]),
-    drop: capabilityList(capability).prefault([]),
+    add: capabilityList.prefault([]),
+    drop: capabilityList.prefault([]),
     ambient: z
-      .union([z.enum(["never", "auto"]), capabilityList(singleCapability)], { error: "is not never, auto or a list of capabilities" })
+      .union([z.enum(["never", "auto"]), ambientEntries], { error: "is not never, auto or a list of capabilities" })
       .prefault("never"),
   })
-  .superRefine((request, context) => {
-    if (typeof request.ambient === "string") return;
-    const final = finalCapabilities(request);
-    for (const [index, name] of request.ambient.entries()) {
-      if (final.includes(name)) continue;
-      const allowed = final.join(", ") || "nothing: the set is empty";
-      context.addIssue({
-        code: "custom",
-        path: ["ambient", index],
-        input: name,
-        message: "is not in the container's final set",
-        params: { allowed },
-      });
+  .transform(({ add, drop, ambient }, context): CapabilityRequest => {
+    if (typeof ambient === "string") return { add, drop, ambient };
+    const final = finalCapabilities({ add, drop });
+    const allowed = final.join(", ") || "nothing: the set is empty";
+    for (const { text, index } of ambient.filter((entry) => !final.includes(entry.name))) {
+      const message = "is not in the container's final set";
+      context.addIssue({ code: "custom", path: ["ambient", index], input: text, message, params: { allowed } });
     }
+    return { add, drop, ambient: ambient.map(({ name }) => name) };
   });
 
 const securityContext = z.strictObject({
@@ -181,17 +197,11 @@ const container = z.strictObject({
 const containers = z
   .array(container)
   .min(1, { error: "is empty" })
-  .max(MAX_CONTAINERS, { error: `has more than ${MAX_CONTAINERS} entries` })
-  .superRefine((list, context) => {
-    for (const [index, entry] of list.entries()) {
-      if (list.findIndex((other) => other.name === entry.name) === index) continue;
-      const message = "is used by another container of the sandbox";
-      context.addIssue({ code: "custom", path: [index, "name"], input: entry.name, message, params: { allowed: "a name of its own" } });
-    }
-  });
+  .max(MAX_CONTAINERS, { error: `has more than ${MAX_CONTAINERS} entries` });
 
-/** Kubernetes' label syntax: [prefix/]name, value at most 63 characters. */
-const labelName = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+/** Kubernetes' label syntax: [prefix/]name, where the prefix is a DNS name of at most 253 characters; value at most 63 characters. */
+const labelName =
+  /^((?=[^/]{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const labelValue = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const labels = z.record(z.string(), z.string()).superRefine((entries, context) => {
   for (const [key, value] of Object.entries(entries)) {

@@ -50,6 +50,7 @@ async function deleteFromRuntime(rooms: Rooms, record: SandboxRecord): Promise<v
   const results = await Promise.allSettled(known.map((target) => runtime.delete(target)));
   for (const result of results) {
     // Its processes are gone and its state folder goes next: a runtime that cannot say so holds nothing.
-    if (result.status === "rejected") rooms.log.warn({ sandbox: record.id, err: result.reason }, "the runtime could not delete a container");
+    if (result.status === "rejected")
+      rooms.log.warn({ sandbox: record.id, err: result.reason }, "the runtime could not delete a container");
   }
 }

@@ -21,7 +21,8 @@ function fromIssue(issue: z.core.$ZodIssue, input: unknown): Violation[] {
     const nested = branch.filter((inner) => inner.path.length > 0);
     if (nested.length > 0) return nested.flatMap((inner) => fromIssue({ ...inner, path: [...issue.path, ...inner.path] }, input));
   }
-  const value = valueAt(input, issue.path);
+  // A rule over keys or several fields names the value that it is about, which need not stand at its path.
+  const value = issue.code === "custom" && issue.input !== undefined ? issue.input : valueAt(input, issue.path);
   const missing = value === undefined;
   return [
     {
@@ -66,8 +67,13 @@ export function fieldPath(path: readonly PropertyKey[]): string {
 
 /** The value for people: JSON, at most 200 characters. */
 export function show(value: unknown): string {
-  const json = JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? inner.toString() : inner)) ?? String(value);
+  const json = JSON.stringify(value, (_key, inner: unknown) => (jsonHas(inner) ? inner : String(inner))) ?? String(value);
   return json.length > 200 ? `${json.slice(0, 197)}...` : json;
+}
+
+/** JSON has neither bigint nor NaN and infinity. */
+function jsonHas(value: unknown): boolean {
+  return typeof value !== "bigint" && (typeof value !== "number" || Number.isFinite(value));
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
