@@ -72,14 +72,17 @@ const known = new Set<string>(KERNEL_CAPABILITIES);
 
 /** Brings one entry to the form CAP_X or ALL: trims, upper-cases, adds the prefix. Undefined when the kernel has no such capability. */
 export function normalizeCapability(entry: string): Capability | "ALL" | undefined {
-  const upper = entry.trim().toUpperCase();
+  const trimmed = entry.trim();
+  // Upper case makes ASCII letters of some that are not: of U+017F, "ſ", an S.
+  if (!/^[A-Za-z_]+$/.test(trimmed)) return undefined;
+  const upper = trimmed.toUpperCase();
   if (upper === "ALL") return "ALL";
   const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
   return known.has(name) ? (name as Capability) : undefined;
 }
 
 /** The container's final set: default, then ALL in add and drop, then single adds, then single drops. Order: default first, then as added. */
-export function finalCapabilities(request: CapabilityRequest): Capability[] {
+export function finalCapabilities(request: Pick<CapabilityRequest, "add" | "drop">): Capability[] {
   const dropAll = request.drop.includes("ALL");
   const addAll = request.add.includes("ALL");
   const base: readonly Capability[] = dropAll ? [] : addAll ? KERNEL_CAPABILITIES : DEFAULT_CAPABILITIES;
