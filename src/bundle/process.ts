@@ -20,6 +20,8 @@ export function processArgs(request: ProcessRequest, image: ImageConfig, field: 
   const own = request.command.length > 0 ? expanded(request.command) : [...image.entrypoint];
   const rest = request.args.length > 0 ? expanded(request.args) : request.command.length > 0 ? [] : [...image.cmd];
   const args = [...own, ...rest];
+  if (args.some((arg) => arg.includes("\0")))
+    throw new BerthError("ImageInvalid", "the image's Entrypoint or Cmd contains a NUL character");
   if (args.length > 0) return args;
   const rule = "is empty and the image has neither Entrypoint nor Cmd";
   throw invalidRequest([{ field: `${field}.command`, rule, value: "[]", allowed: "the program to run" }]);
@@ -42,18 +44,24 @@ export function processEnv(request: ProcessRequest, image: ImageConfig): string[
 export function processCwd(request: ProcessRequest, image: ImageConfig): string {
   if (request.workingDir !== "") return request.workingDir;
   if (image.workingDir === "") return "/";
-  if (
-    !image.workingDir.startsWith("/") ||
-    /^\/+(\.\/+)*proc(\/|$)/.test(image.workingDir) ||
-    image.workingDir.includes("..") ||
-    image.workingDir.includes("\0")
-  ) {
+  if (!image.workingDir.startsWith("/") || leadsThroughProc(image.workingDir) || image.workingDir.includes("\0")) {
     throw new BerthError(
       "ImageInvalid",
-      `the image's WorkingDir ${JSON.stringify(image.workingDir)} is not an absolute path outside /proc`,
+      `the image's WorkingDir ${JSON.stringify(image.workingDir)} is not an absolute path outside /proc; set workingDir, or mend the image`,
     );
   }
   return image.workingDir;
+}
+
+/** Whether a path comes to /proc at any of its steps: /proc/self/fd/7/../../.. leaves it again, but somewhere else (CVE-2024-21626). */
+export function leadsThroughProc(path: string): boolean {
+  const above: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") above.pop();
+    else if (part !== "" && part !== ".") above.push(part);
+    if (above[0] === "proc") return true;
+  }
+  return false;
 }
 
 /** The request's variables, each value expanded with those before it. */
@@ -63,9 +71,12 @@ function requestEnvironment(request: ProcessRequest): Map<string, string> {
   return environment;
 }
 
-/** Kubernetes' $(VAR): an unknown name stays as it is, $$ is a dollar sign (k8s.io, "Dependent environment variables"). */
+/**
+ * Kubernetes' $(VAR): an unknown name stays as it is, $$ is a dollar sign (k8s.io, "Dependent environment variables").
+ * A name goes to the next ')', whatever is in it, so that nothing is expanded inside an unknown one.
+ */
 export function expandVariables(text: string, environment: ReadonlyMap<string, string>): string {
-  return text.replace(/\$\$|\$\(([^()]*)\)/g, (match, name: string | undefined) =>
+  return text.replace(/\$\$|\$\(([^)]*)\)/g, (match, name: string | undefined) =>
     match === "$$" ? "$" : (environment.get(name ?? "") ?? match),
   );
 }

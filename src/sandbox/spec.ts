@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
+import { leadsThroughProc } from "../bundle/process.ts";
 import { invalidRequest, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
 import { show, violationsOf } from "./violations.ts";
@@ -176,7 +177,7 @@ const workingDir = rule(
   (path) => path === "" || path.startsWith("/"),
   "is not absolute",
   "a path that starts with '/'",
-)(rule((path) => !/^\/+proc(\/|$)/.test(cleanPath(path)), "lies under /proc (CVE-2024-21626)", "a path outside /proc")(text));
+)(rule((path) => !leadsThroughProc(path), "leads through /proc (CVE-2024-21626)", "a path outside /proc")(text));
 
 const image = text.superRefine((reference, context) => {
   const parsed = parseReference(reference);
@@ -228,13 +229,3 @@ const sandboxSchema = z.strictObject({
     containers,
   }),
 });
-
-/** Cleans an absolute path as path.posix.normalize does, without a trailing slash. */
-export function cleanPath(path: string): string {
-  const parts: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return `/${parts.join("/")}`;
-}
