@@ -48,6 +48,7 @@ export class Sandboxes {
   readonly #rooms: Rooms;
   readonly #live = new Map<string, Live>();
   readonly #watches = new AbortController();
+  #closing = false;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
@@ -55,7 +56,7 @@ export class Sandboxes {
 
   /** Answers when every app was started. A repeat with an equal spec gets the sandbox that is there, or joins its creation. */
   async create(request: SandboxRequest, requestId: string): Promise<SandboxRecord> {
-    if (this.#watches.signal.aborted) throw new BerthError("Unavailable", "berthd is shutting down");
+    if (this.#closing) throw new BerthError("Unavailable", "berthd is shutting down");
     const existing = this.#claimedBy(request, requestId);
     if (existing) {
       if (existing.operation?.verb === "create") await existing.operation.done;
@@ -139,8 +140,10 @@ export class Sandboxes {
 
   /** Refuses new work, waits for what runs, and lets go of the sandboxes, which live on. */
   async close(): Promise<void> {
-    this.#watches.abort();
+    this.#closing = true;
+    // Before the watches end: a stop learns by them how the apps ended.
     await Promise.allSettled([...this.#live.values()].flatMap((live) => live.operation?.done ?? []));
+    this.#watches.abort();
   }
 
   /** The sandbox that a create must join or collide with. */
@@ -241,7 +244,7 @@ export class Sandboxes {
     moveTo(record, "DELETING");
     this.#rooms.journal.save(record);
     try {
-      await this.#endApps(live, graceMs, AbortSignal.timeout(2 ** 31 - 1));
+      await this.#endApps(live, graceMs);
       await this.#takeDown(live);
       removeFiles(this.#rooms, record);
     } catch (error) {
@@ -252,7 +255,7 @@ export class Sandboxes {
   }
 
   /** Stop signal, grace, KILL. Returns when every app's end is in the record, or cannot be learnt. */
-  async #endApps(live: Live, graceMs: number, hurry: AbortSignal): Promise<void> {
+  async #endApps(live: Live, graceMs: number, hurry?: AbortSignal): Promise<void> {
     const signalAll = async (signalOf: (app: ContainerRecord) => number): Promise<void> => {
       const running = live.record.containers.filter((app) => app.state === "RUNNING" && live.ended.has(app.name));
       const { runtime, id, spec } = live.record;
