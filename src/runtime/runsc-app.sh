@@ -29,9 +29,8 @@ exec 3<&0
 (
   read -r word <"$dir/gate" || exit
   "$@" start "$id" <&3 3<&-
-  echo $? >"$dir/started.tmp"
+  echo $? >"$dir/started"
   exec <&- >/dev/null 2>&1 3<&-
-  mv "$dir/started.tmp" "$dir/started"
   read -r word <"$dir/gate"
 ) &
 echo $! >"$pidfile"

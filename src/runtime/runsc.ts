@@ -1,12 +1,12 @@
 /** gVisor's runsc. A sandbox is one process; its apps are started into it and their exit codes are kept by it. */
 
-import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "../errors.ts";
 import { isAlive } from "../host/processes.ts";
-import { waitUntil } from "../monitor/conmon.ts";
+import { readIfThere, waitUntil } from "../monitor/conmon.ts";
 import { COMMAND_TIMEOUT_MS, runtimeFailure, runtimeLog, runVerb, tryVerb } from "./oci-cli.ts";
 import { waitOverControlSocket } from "./runsc-control.ts";
 import type { ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
@@ -86,10 +86,15 @@ function parseWait(output: string): number | undefined {
 async function startBehindGate(container: RuntimeContainer): Promise<void> {
   const deadline = Date.now() + COMMAND_TIMEOUT_MS;
   await openGate(container, deadline);
-  const started = join(container.dir, "started");
-  const code = await waitUntil(container.dir, () => (existsSync(started) ? Number(readFileSync(started, "utf8")) : undefined), deadline);
+  const code = await waitUntil(container.dir, () => startedCode(container), deadline);
   if (code === undefined) throw new BerthError("RuntimeTimeout", `the runtime's start did not end within ${COMMAND_TIMEOUT_MS} ms`);
   if (code !== 0) throw runtimeFailure("start", "", container);
+}
+
+/** Exit code of `runsc start`; undefined until the line is whole. */
+function startedCode(container: RuntimeContainer): number | undefined {
+  const text = readIfThere(join(container.dir, "started"));
+  return text?.endsWith("\n") ? Number(text) : undefined;
 }
 
 async function openGate(container: RuntimeContainer, deadline: number): Promise<void> {
