@@ -49,40 +49,55 @@ export function missingOnNode(
 const grantedBy = (input: EnforcementInput): string => (input.adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel");
 
 function addEntries(input: EnforcementInput): EnforcementEntry[] {
-  const added = input.sets.bounding.filter(
-    (name) => input.request.capabilities.add.includes(name) || input.request.capabilities.add.includes("ALL"),
-  );
-  if (added.length === 0) return [];
-  const entry = (names: readonly string[], enforced: boolean, mechanism: string, note: string): EnforcementEntry => ({
-    container: input.container,
-    property: "securityContext.capabilities.add",
-    requested: names.join(" "),
-    enforced,
-    mechanism,
-    note,
-  });
-  const missing = missingOnNode(input.request.capabilities, input.adapter, input.nodeCapabilities);
-  const lost =
-    missing.length > 0
-      ? [entry(missing, false, "not in the node agent's own bounding set", "give berthd the capability, or use runtime class runsc")]
-      : [];
-  const here = added.filter((name) => !missing.includes(name));
-  if (input.uid !== 0) {
-    const kept = here.filter((name) => input.ambient && (input.sets.ambient ?? []).includes(name));
-    const cleared = here.filter((name) => !kept.includes(name));
-    if (kept.length > 0) lost.push(entry(kept, true, `ambient set, ${grantedBy(input)}`, ""));
-    if (cleared.length > 0)
-      lost.push(
-        entry(cleared, false, `execve clears permitted and effective for uid ${input.uid} unless a capability is ambient`, wayOut(input)),
-      );
-    return lost;
-  }
+  const { add } = input.request.capabilities;
+  const missing = new Set<string>(missingOnNode(input.request.capabilities, input.adapter, input.nodeCapabilities));
+  const added = input.sets.bounding.filter((name) => add.includes(name) || add.includes("ALL"));
+  const byDefault = input.sets.bounding.filter((name) => missing.has(name) && !added.includes(name));
+  const here = added.filter((name) => !missing.has(name));
+  const lost = added.filter((name) => missing.has(name));
+  return [
+    ...missingEntries(input, lost, byDefault),
+    ...(input.uid === 0 ? grantedEntries(input, here, "") : ambientOrCleared(input, here)),
+  ];
+}
+
+/** What becomes of some capabilities. */
+interface Fate {
+  readonly enforced: boolean;
+  readonly mechanism: string;
+  readonly note: string;
+}
+
+/** The entry about these capabilities; none when there are none. */
+function about(input: EnforcementInput, names: readonly string[], fate: Fate, property = "capabilities.add"): EnforcementEntry[] {
+  if (names.length === 0) return [];
+  return [{ container: input.container, property: `securityContext.${property}`, requested: names.join(" "), ...fate }];
+}
+
+/** runc and crun refuse to start a container with these, those that it has only by default included. */
+function missingEntries(input: EnforcementInput, added: readonly string[], byDefault: readonly string[]): EnforcementEntry[] {
+  const why = { enforced: false, mechanism: "not in the node agent's own bounding set" };
+  const wayOut = "give berthd the capability, or use runtime class runsc";
+  return [
+    ...about(input, added, { ...why, note: wayOut }),
+    ...about(input, byDefault, { ...why, note: `every container has it by default: drop it, ${wayOut}` }, "capabilities"),
+  ];
+}
+
+/** What execve leaves to a user that is not root, and what it clears. */
+function ambientOrCleared(input: EnforcementInput, names: readonly Capability[]): EnforcementEntry[] {
+  const kept = names.filter((name) => input.ambient && (input.sets.ambient ?? []).includes(name));
+  const cleared = names.filter((name) => !kept.includes(name));
+  const mechanism = `execve clears permitted and effective for uid ${input.uid} unless a capability is ambient`;
+  return [...grantedEntries(input, kept, "ambient set, "), ...about(input, cleared, { enforced: false, mechanism, note: wayOut(input) })];
+}
+
+function grantedEntries(input: EnforcementInput, names: readonly Capability[], how: string): EnforcementEntry[] {
   const isFlag = (name: Capability): boolean => input.adapter === "runsc" && name === "CAP_NET_RAW";
-  const raw = here.filter(isFlag);
-  const rest = here.filter((name) => !isFlag(name));
-  if (rest.length > 0) lost.push(entry(rest, true, grantedBy(input), ""));
-  if (raw.length > 0) lost.push(entry(raw, true, "runsc --net-raw, a flag of the whole sandbox", ""));
-  return lost;
+  const byFlag = { enforced: true, mechanism: `${how}runsc --net-raw, a flag of the whole sandbox`, note: "" };
+  const byKernel = { enforced: true, mechanism: `${how}${grantedBy(input)}`, note: "" };
+  const others = names.filter((name) => !isFlag(name));
+  return [...about(input, others, byKernel), ...about(input, names.filter(isFlag), byFlag)];
 }
 
 function wayOut(input: EnforcementInput): string {
