@@ -9,6 +9,7 @@ import { readUserDatabaseOfLayout } from "../image/users.ts";
 import { NodePaths } from "../paths.ts";
 import { knowsAmbient } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
+import { stopSignalNumber } from "./signals.ts";
 import type { ContainerSpec, SandboxRequest } from "./spec.ts";
 
 /** Version that a class is taken to have offline unless it declares one. */
@@ -27,7 +28,7 @@ export interface OfflineOptions {
 /** Renders what a create would write. Throws what a create would throw for a bad image or user. */
 export async function renderOffline(request: SandboxRequest, options: OfflineOptions): Promise<RenderResult> {
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
-  const images = new Map<string, { config: ImageConfig; users: UserDatabase }>();
+  const images = new Map<string, OfflineImage>();
   for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
   const pause = placeholderId(0);
   return render({
@@ -51,16 +52,25 @@ const namespace = (id: string, type: string): string => `${DEFAULT_PATHS.namespa
 /** 32 digits, pause first. */
 const placeholderId = (index: number): string => index.toString(16).padStart(32, "0");
 
-async function imageOf(
-  container: ContainerSpec,
-  replaced: ReadonlyMap<string, string>,
-): Promise<{ config: ImageConfig; users: UserDatabase }> {
-  const text = replaced.get(container.name) ?? replaced.get("");
+interface OfflineImage {
+  readonly config: ImageConfig;
+  readonly users: UserDatabase;
+}
+
+async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<OfflineImage> {
   try {
-    if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {} };
-    const image = await resolveImage(container.image);
-    return { config: image.config, users: await readUserDatabaseOfLayout(image) };
+    const image = await readImage(container, replaced);
+    // It is not written into the bundle, but a create would refuse it.
+    stopSignalNumber(image.config.stopSignal);
+    return image;
   } catch (error) {
     throw toBerthError(error).at({ stage: "image", container: container.name });
   }
+}
+
+async function readImage(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<OfflineImage> {
+  const text = replaced.get(container.name) ?? replaced.get("");
+  if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {} };
+  const image = await resolveImage(container.image);
+  return { config: image.config, users: await readUserDatabaseOfLayout(image) };
 }
