@@ -7,15 +7,26 @@ import { violationsOf } from "./sandbox/violations.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/berth/berth.yaml";
 
-/** Flags that a class may set, by adapter: those that change neither where state lies nor what berthd promises. */
+/**
+ * Flags that a class may set, by adapter: those that change neither where state lies nor what berthd promises. One that ends in '='
+ * needs its value behind it: alone it would take the next argument for it, such as the verb.
+ */
 const ALLOWED_FLAGS = {
-  runsc: ["--platform", "--directfs", "--file-access", "--debug", "--debug-log", "--strace", "--gofer-network-namespace"],
+  runsc: ["--platform=", "--directfs", "--file-access=", "--debug", "--debug-log=", "--strace", "--gofer-network-namespace="],
   runc: ["--debug"],
   crun: ["--debug"],
 } as const;
 
-const className = z.string().regex(/^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/, { error: "is not a DNS label" });
-const absolutePath = z.string().regex(/^\//, { error: "is not absolute" });
+function matching(pattern: RegExp, message: string, allowed: string): z.ZodString {
+  return z.string().refine((text) => pattern.test(text), { error: message, params: { allowed } });
+}
+
+const className = matching(
+  /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/,
+  "is not a class name",
+  "1 to 63 lower-case letters, digits, '-' and '.', a letter or digit at both ends",
+);
+const absolutePath = matching(/^\//, "is not absolute", "a path that starts with '/'");
 
 const runtimeClass = z
   .strictObject({
@@ -23,7 +34,7 @@ const runtimeClass = z
     aliases: z.array(className).prefault([]),
     adapter: z.enum(["runsc", "runc", "crun"]),
     /** A name is looked up in PATH. */
-    binary: z.string().min(1),
+    binary: matching(/^(\/.*|[^/]+)$/, "is neither a path nor a name", "an absolute path, or a name without '/'"),
     flags: z.array(z.string()).prefault([]),
     /** Version for offline rendering, where the binary is not asked; the newest known when absent. */
     version: z.string().optional(),
@@ -31,13 +42,14 @@ const runtimeClass = z
   .superRefine((entry, context) => {
     const allowed: readonly string[] = ALLOWED_FLAGS[entry.adapter];
     for (const [index, flag] of entry.flags.entries()) {
-      if (allowed.includes(flag.split("=", 1)[0] ?? "")) continue;
+      const [name = "", ...value] = flag.split("=");
+      if (allowed.includes(name) || (allowed.includes(`${name}=`) && value.join("=") !== "")) continue;
       context.addIssue({
         code: "custom",
         path: ["flags", index],
         input: flag,
         message: `is not a flag that a class of ${entry.adapter} may set`,
-        params: { allowed: allowed.join(", ") },
+        params: { allowed: allowed.map((known) => (known.endsWith("=") ? `${known}VALUE` : known)).join(", ") },
       });
     }
   });
@@ -58,10 +70,11 @@ const config = z
     /** How the inheritable set is made. */
     capabilityMode: z.enum(["merged", "no-inheritable"]).prefault("merged"),
     /** Group of all sandboxes in every cgroup hierarchy. */
-    cgroupRoot: z
-      .string()
-      .regex(/^(\/[A-Za-z0-9_.-]+)+$/, { error: "is not an absolute cgroup path" })
-      .prefault("/berth.slice"),
+    cgroupRoot: matching(
+      /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.-]+)+$/,
+      "is not the path of a cgroup",
+      "an absolute path of letters, digits, '_', '-' and '.', without '.' and '..' as parts",
+    ).prefault("/berth.slice"),
     /** Static program of the pause container; called with -P. */
     pauseBinary: absolutePath.prefault("/usr/bin/catatonit"),
   })
@@ -107,6 +120,8 @@ export async function loadConfig(path: string | undefined): Promise<BerthConfig>
   const parsed = config.safeParse(document, { reportInput: true });
   if (parsed.success) return parsed.data;
   const violations = violationsOf(parsed.error, document);
-  const lines = violations.map((v) => `${v.field}: ${v.rule} (found ${v.value}${v.allowed === "" ? "" : `; allowed: ${v.allowed}`})`);
+  const lines = violations.map(
+    (v) => `${v.field || "the whole"}: ${v.rule} (found ${v.value}${v.allowed === "" ? "" : `; allowed: ${v.allowed}`})`,
+  );
   throw new BerthError("InvalidRequest", `the config ${file} is refused: ${lines.join("; ")}`, { violations });
 }
