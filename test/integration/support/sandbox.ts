@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Refusal, refusalOf } from "../../../src/api/client.ts";
 import { type Sandbox, type SandboxSpecSchema, SandboxState, type SandboxStatus } from "../../../src/gen/berth/v1/sandbox_pb.js";
@@ -60,6 +61,15 @@ export class TestSandbox implements AsyncDisposable {
   /** Waits until every app has ended by itself. */
   async completed(): Promise<void> {
     await this.node.until(this.id, ({ status }) => status?.state === SandboxState.COMPLETED);
+  }
+
+  /** Waits until a running container has written the line, and answers all that it has written. Throws when it does not come. */
+  async told(container: string, line: string, milliseconds = 20_000): Promise<string> {
+    for (const deadline = Date.now() + milliseconds; ; await sleep(30)) {
+      const output = await this.output(container);
+      if (output.split("\n").includes(line)) return output;
+      if (Date.now() > deadline) throw new Error(`container ${container} did not write ${line}, but:\n${output}`);
+    }
   }
 
   async output(container: string): Promise<string> {
