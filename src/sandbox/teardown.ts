@@ -1,15 +1,16 @@
 /** Takes down what a sandbox has on the node. Every step can be run again and minds nothing that is not there. */
 
 import { existsSync, rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive, killProcess } from "../host/processes.ts";
 import { listMounts, unmount } from "../host/mounts.ts";
-import { exitDir, waitUntil } from "../monitor/conmon.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import { allContainers, type SandboxRecord } from "./record.ts";
 import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
 
 /** For monitors to write exit files after their container was killed. */
 const MONITOR_MS = 5_000;
+const LOOK_MS = 5;
 
 /** Ends every process and removes all run-time state; bundles, logs and writable layers stay. Throws when something does not go away. */
 export async function teardown(rooms: Rooms, record: SandboxRecord): Promise<void> {
@@ -36,10 +37,9 @@ export function removeFiles(rooms: Rooms, record: SandboxRecord): void {
 async function killContainers(rooms: Rooms, record: SandboxRecord): Promise<void> {
   const containers = allContainers(record);
   for (const { process } of containers) if (process) killProcess(process, "SIGKILL");
-  const exits = exitDir(rooms.paths.container(record.id, record.id));
-  if (!existsSync(exits)) return;
-  const monitorsGone = (): true | undefined => (containers.some(({ monitor }) => monitor && isAlive(monitor)) ? undefined : true);
-  await waitUntil(exits, monitorsGone, Date.now() + MONITOR_MS);
+  const monitorsLive = (): boolean => containers.some(({ monitor }) => monitor && isAlive(monitor));
+  // A monitor ends a moment after it wrote its exit file: its end is no change in any folder that could be watched.
+  for (const deadline = Date.now() + MONITOR_MS; monitorsLive() && Date.now() < deadline; ) await sleep(LOOK_MS);
 }
 
 async function deleteFromRuntime(rooms: Rooms, record: SandboxRecord): Promise<void> {
