@@ -68,7 +68,8 @@ export function logTail(container: RuntimeContainer): string {
 }
 
 function reasonIn(tail: string): string {
-  return lastLines(tail, 1) || "it gave no reason";
+  // Several lines: under what runsc says at the very end, such as "JSON bytes:", lies what went wrong.
+  return lastLines(tail, 3) || "it gave no reason";
 }
 
 /** A runtime may print a whole config.json into its error. */

@@ -173,7 +173,7 @@ function explainStart(thrown: unknown, container: ContainerRecord, record: Sandb
   const text = `${error.message}\n${error.detail.logTail ?? ""}`;
   if (container === record.pause || error.reason !== "RuntimeFailed") return error;
   if (
-    !/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load/i.test(
+    !/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load|open executable/i.test(
       text,
     )
   )
