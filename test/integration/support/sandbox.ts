@@ -112,6 +112,18 @@ export class TestSandbox implements AsyncDisposable {
   }
 }
 
+/** Waits until a berthd that was started again answers: the client's connection comes back after a pause of its own. */
+export async function answering(node: TestNode): Promise<void> {
+  for (const deadline = Date.now() + 20_000; ; await sleep(50)) {
+    try {
+      await node.sandboxes.list({});
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
 /** For afterAll: ends the node, and throws with what its sandboxes had left behind by then. All of them must have been deleted. */
 export async function endNode(node: TestNode): Promise<void> {
   const left = node.leftovers();
