@@ -58,6 +58,11 @@ export class TestSandbox implements AsyncDisposable {
     return Number(readFileSync(join(this.node.run, "s", this.id, this.containerId(container), "pid"), "utf8"));
   }
 
+  /** The runtime's own log of a container. */
+  runtimeLog(container: string): string {
+    return readFileSync(join(this.node.run, "s", this.id, this.containerId(container), "runtime.log"), "utf8");
+  }
+
   /** Waits until every app has ended by itself. */
   async completed(): Promise<void> {
     await this.node.until(this.id, ({ status }) => status?.state === SandboxState.COMPLETED);
