@@ -17,7 +17,7 @@ const capabilities = fc
   .record({ add: names, drop: names, mode: fc.constantFrom("never", "auto", "list"), picked: fc.nat() })
   .map(({ add, drop, mode, picked }) => ({ add, drop, ambient: mode === "list" ? { picked } : mode }));
 const id = fc.oneof(fc.constantFrom(0, 1, 1000, MAX_ID), fc.integer({ min: 0, max: MAX_ID }));
-const word = fc.string({ unit: fc.constantFrom(..."ab$(){}=/ é\n"), minLength: 1, maxLength: 8 });
+const word = fc.string({ unit: fc.constantFrom(..."a b $ ( ) { } = / é \n".split(" "), " "), minLength: 1, maxLength: 8 });
 const variable = fc.record({ name: fc.stringMatching(/^[A-Z]{1,2}$/), value: word });
 
 const app: fc.Arbitrary<App> = fc
