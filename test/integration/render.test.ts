@@ -1,0 +1,193 @@
+/** One function renders what a create writes, what Sandboxes.Render answers and what `berth render` writes. */
+
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { render, type RenderInput } from "../../src/bundle/render.ts";
+import { busyboxImage } from "../../src/dev/test-image.ts";
+import type { Enforcement } from "../../src/gen/berth/v1/sandbox_pb.js";
+import type { ImageConfig } from "../../src/image/image.ts";
+import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
+import { CLASSES, TestNode } from "./node.ts";
+import { endNode, TestSandbox } from "./support/sandbox.ts";
+
+/** As a document, which the API's message and the request are both made from. */
+interface Document {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly runtimeClassName: string; readonly containers: readonly DocumentContainer[] };
+}
+
+interface DocumentContainer {
+  readonly name: string;
+  readonly image: string;
+  readonly command?: string[];
+  readonly args?: string[];
+  readonly env?: { name: string; value: string }[];
+  readonly workingDir?: string;
+  readonly securityContext?: { runAsUser?: number; runAsGroup?: number; capabilities?: { add?: string[]; drop?: string[] } };
+}
+
+const USERS = { passwd: "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n", group: "root:x:0:\nweb:x:34:\nlogs:x:50:web\n" };
+
+const PLAIN: ImageConfig = { entrypoint: ["/bin/sleep"], cmd: ["1000"], env: [], user: "", workingDir: "", stopSignal: "" };
+const FULL: ImageConfig = {
+  entrypoint: ["/bin/sh", "-c"],
+  cmd: ["sleep 1000"],
+  env: ["PATH=/bin", "GREETING=hello"],
+  user: "web",
+  workingDir: "/tmp",
+  stopSignal: "SIGINT",
+};
+
+let node: TestNode;
+let plain: string;
+let full: string;
+
+beforeAll(async () => {
+  node = await TestNode.start();
+  const image = (name: string, { entrypoint, cmd, env, user, workingDir, stopSignal }: ImageConfig): string =>
+    busyboxImage(join(node.dir, name), {
+      config: { Entrypoint: entrypoint, Cmd: cmd, Env: env, User: user, WorkingDir: workingDir, StopSignal: stopSignal },
+      extraFiles: { "etc/passwd": USERS.passwd, "etc/group": USERS.group },
+    });
+  plain = image("plain", PLAIN);
+  full = image("full", FULL);
+});
+
+afterAll(async () => await endNode(node));
+
+function document(runtimeClassName: string): Document {
+  const containers: DocumentContainer[] = [
+    { name: "nothing", image: plain },
+    { name: "image-says", image: full },
+    {
+      name: "much",
+      image: full,
+      args: ["echo $(TARGET); sleep 1000"],
+      env: [
+        { name: "WHO", value: "world" },
+        { name: "TARGET", value: "$(WHO)s" },
+        { name: "GREETING", value: "bye" },
+      ],
+      workingDir: "/home/app",
+      securityContext: { runAsUser: 1000, runAsGroup: 1000, capabilities: { add: ["net_admin", "CAP_SETUID"], drop: ["KILL"] } },
+    },
+    { name: "less", image: plain, command: ["/bin/sleep", "999"], securityContext: { capabilities: { drop: ["ALL"] } } },
+  ];
+  return { metadata: { name: "rendered" }, spec: { runtimeClassName, containers } };
+}
+
+/** The document as a message: ids are bigint there. */
+function message({ metadata, spec }: Document) {
+  const containers = spec.containers.map(({ securityContext: { runAsUser, runAsGroup, ...rest } = {}, ...container }) => ({
+    ...container,
+    securityContext: {
+      ...rest,
+      ...(runAsUser === undefined ? {} : { runAsUser: BigInt(runAsUser) }),
+      ...(runAsGroup === undefined ? {} : { runAsGroup: BigInt(runAsGroup) }),
+    },
+  }));
+  return { metadata, spec: { ...spec, containers } };
+}
+
+interface Bundle {
+  readonly container: string;
+  readonly configJson: string;
+}
+
+/** The files that the node has for a sandbox. */
+function written(sandbox: TestSandbox): Bundle[] {
+  const dir = join(node.state, "bundles", sandbox.id);
+  return readdirSync(dir).map((container) => ({ container, configJson: readFileSync(join(dir, container, "config.json"), "utf8") }));
+}
+
+const byName = (bundles: readonly Bundle[]): Map<string, string> =>
+  new Map(bundles.map(({ container, configJson }) => [container, configJson]));
+
+/** What a create has in hand when it renders, put together here from what the API shows of the sandbox. */
+async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderInput["adapter"]): Promise<RenderInput> {
+  const info = (await node.info.info({})).runtimeClasses.find(({ name }) => name === wanted.spec.runtimeClassName);
+  const at = (kind: string): string => `${node.run}/ns/${sandbox.id}/${kind}`;
+  return {
+    request: parseSandboxRequest(wanted),
+    adapter,
+    capabilityMode: "merged",
+    ambient: info?.features.includes("ambient") ?? false,
+    nodeCapabilities: undefined,
+    images: new Map(wanted.spec.containers.map(({ name, image }) => [name, { config: image === full ? FULL : PLAIN, users: USERS }])),
+    pause: { id: sandbox.containerId("pause"), rootfs: `${node.state}/pause/rootfs` },
+    places: new Map(
+      wanted.spec.containers.map(({ name }) => {
+        const id = sandbox.containerId(name);
+        return [name, { id, rootfs: `${node.state}/containers/${id}/rootfs` }];
+      }),
+    ),
+    namespaces: { net: at("net"), ipc: at("ipc"), uts: at("uts") },
+    cgroup: info?.features.includes("ignore-cgroups") ? undefined : `${node.cgroupRoot}/${sandbox.id}`,
+  };
+}
+
+/** Ids and places of this node for those that are rendered without one: 0…0 for pause, then the apps in their order. */
+function withPlaceholders(sandbox: TestSandbox, wanted: Document, configJson: string): string {
+  const names = ["pause", ...wanted.spec.containers.map(({ name }) => name)];
+  const placed = configJson.replaceAll(`${node.state}/`, "/var/lib/berth/").replaceAll(`${node.run}/`, "/run/berth/");
+  return names.reduce((text, name, index) => text.replaceAll(sandbox.containerId(name), index.toString(16).padStart(32, "0")), placed);
+}
+
+const plainEnforcement = (entries: readonly Enforcement[]) =>
+  entries.map(({ container, property, requested, enforced, mechanism, note }) => ({
+    container,
+    property,
+    requested,
+    enforced,
+    mechanism,
+    note,
+  }));
+
+describe.each(CLASSES)("under $name", ({ name, adapter }) => {
+  let wanted: Document;
+  let sandbox: TestSandbox;
+
+  beforeAll(async () => {
+    wanted = document(name);
+    sandbox = await TestSandbox.create(node, wanted.metadata.name, message(wanted).spec);
+  });
+
+  afterAll(async () => await sandbox.delete());
+
+  test("a running sandbox's config.json files are what render gives for its ids and places, byte for byte, and only root reads them", async () => {
+    const rendered = render(await inputOf(sandbox, wanted, adapter));
+    expect(rendered.bundles.map(({ container }) => container)).toEqual(["pause", "nothing", "image-says", "much", "less"]);
+    expect(byName(written(sandbox))).toEqual(byName(rendered.bundles));
+    const dir = join(node.state, "bundles", sandbox.id, "much");
+    expect([statSync(dir).mode & 0o777, statSync(join(dir, "config.json")).mode & 0o777]).toEqual([0o700, 0o600]);
+  });
+
+  test("Sandboxes.Render answers the same but for ids and places, and the same report", async () => {
+    const answer = await node.sandboxes.render(message(wanted));
+    const expected = written(sandbox).map((bundle) => ({ ...bundle, configJson: withPlaceholders(sandbox, wanted, bundle.configJson) }));
+    expect(byName(answer.bundles)).toEqual(byName(expected));
+    expect(plainEnforcement(answer.enforcement)).toEqual(plainEnforcement(sandbox.status.enforcement));
+    expect(answer.enforcement.length).toBeGreaterThan(3);
+    expect(answer.warnings).toEqual(sandbox.status.warnings);
+    expect(answer.warnings).not.toEqual([]);
+  });
+
+  test("berth render writes the same but for ids and places, without a berthd", async () => {
+    const file = join(node.dir, `${name}.json`);
+    const out = join(node.dir, `out-${name}`);
+    writeFileSync(file, JSON.stringify({ apiVersion: "berth/v1", kind: "Sandbox", ...wanted }));
+    const result = await node.berth("render", "-f", file, "--out", out, "--config", join(node.dir, "berth.yaml"));
+    expect(result).toMatchObject({ exitCode: 0 });
+    const bundles = readdirSync(out).map((container) => ({
+      container,
+      configJson: readFileSync(join(out, container, "config.json"), "utf8"),
+    }));
+    const expected = written(sandbox).map((bundle) => ({ ...bundle, configJson: withPlaceholders(sandbox, wanted, bundle.configJson) }));
+    expect(byName(bundles)).toEqual(byName(expected));
+  });
+
+  test("what was rendered is what runs: the environment, folder and words of an app", async () => {
+    expect(await sandbox.told("much", "worlds")).toBe("worlds\n");
+  });
+});
