@@ -8,6 +8,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Sandbox } from "../gen/berth/v1/sandbox_pb.js";
 import { refusalOf } from "../api/client.ts";
 import { paragraph } from "./quickstart/grid.ts";
+import { Interrupted, interrupted } from "./quickstart/interrupt.ts";
 import { readApp, readPause, readWritten } from "./quickstart/look.ts";
 import { namespaceIsHeld, OwnBerthd, pinnedNamespaces } from "./quickstart/own-berthd.ts";
 import { EXAMPLE_APPS, exampleSpec, type SandboxSeen, type Seen, seenApp, seenTable, whatDiffers } from "./quickstart/sandbox.ts";
@@ -16,17 +17,6 @@ import { busyboxImage } from "./test-image.ts";
 const WIDTH = 120;
 /** For the kernel to let go of what was killed. */
 const LEFT_MS = 3_000;
-
-const INTERRUPTS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-class Interrupted extends Error {
-  readonly signal: NodeJS.Signals;
-
-  constructor(signal: NodeJS.Signals) {
-    super(`${signal}: cleaned up`);
-    this.signal = signal;
-  }
-}
 
 /** Answers what does not hold: a sentence each. */
 async function quickstart(own: OwnBerthd): Promise<string[]> {
@@ -132,13 +122,6 @@ function explain(error: unknown): string {
   const where =
     refusal.stage === "" ? "" : ` (stage ${refusal.stage}${refusal.container === "" ? "" : `, container ${refusal.container}`})`;
   return `berthd refused, ${refusal.code}${where}: ${refusal.message}${refusal.logTail === "" ? "" : `\n${refusal.logTail}`}`;
-}
-
-/** Rejects when somebody wants this to end. */
-async function interrupted(): Promise<never> {
-  return await new Promise((_resolve, reject) => {
-    for (const signal of INTERRUPTS) process.on(signal, () => reject(new Interrupted(signal)));
-  });
 }
 
 async function main(): Promise<number> {

@@ -1,8 +1,10 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { quote } from "../../src/dev/bench/shell.ts";
+import { median, p95, pairedRatio } from "../../src/dev/bench/statistics.ts";
 import { columns, grid, wrap } from "../../src/dev/quickstart/grid.ts";
 import { differences, parseReader, parseStatus } from "../../src/dev/quickstart/reading.ts";
 import { Cgroups } from "../../src/host/cgroups.ts";
@@ -71,6 +73,30 @@ describe("tables", () => {
         ["x", "100.0"],
       ]),
     ).toBe("what       ms\ncreate    7.5\nx       100.0");
+  });
+});
+
+describe("figures of the bench", () => {
+  test("the median of an even number of values is the mean of the two in the middle", () => {
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(median([3, 1, 2])).toBe(2);
+    expect(median([])).toBeNaN();
+  });
+
+  test("95 of 100 values do not exceed p95", () => {
+    const values = Array.from({ length: 100 }, (_, index) => index + 1);
+    expect(p95(values)).toBe(95);
+    expect(p95([7])).toBe(7);
+  });
+
+  test("a paired ratio does not see what slows both sides of a round", () => {
+    expect(pairedRatio([11, 110, 1100], [10, 100, 1000])).toBeCloseTo(1.1);
+  });
+
+  test("a word goes through a shell as it is", () => {
+    for (const word of ["plain", "a b", "it's", "$HOME;`id`", ""]) {
+      expect(execFileSync("/bin/sh", ["-c", `printf %s ${quote(word)}`], { encoding: "utf8" })).toBe(word);
+    }
   });
 });
 

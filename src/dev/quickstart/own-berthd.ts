@@ -19,8 +19,10 @@ const END_MS = 15_000;
 const PAUSE_MS = 10;
 
 export interface OwnBerthdOptions {
-  /** For what runsc to use beside the built-in classes; see runtimeClasses in src/config.ts. */
+  /** Beside the built-in ones; see src/config.ts. */
   readonly runtimeClasses?: readonly object[];
+  /** The program, when it is not the source; such as the bundle that is shipped. */
+  readonly program?: string | undefined;
   /** Flags of Node for berthd's process. */
   readonly nodeFlags?: readonly string[];
 }
@@ -31,6 +33,7 @@ export class OwnBerthd implements AsyncDisposable {
   readonly cgroupRoot: string;
   readonly cgroups = new Cgroups();
   readonly address: string;
+  readonly #program: string;
   readonly #nodeFlags: readonly string[];
   readonly #configFile: string;
   readonly #logFile: string;
@@ -44,6 +47,7 @@ export class OwnBerthd implements AsyncDisposable {
     this.paths = new NodePaths(join(this.dir, "state"), join(this.dir, "run"));
     this.cgroupRoot = `/${basename(this.dir)}`;
     this.address = `unix://${join(this.paths.run, "berthd.sock")}`;
+    this.#program = options.program ?? BERTHD;
     this.#nodeFlags = options.nodeFlags ?? [];
     this.#configFile = join(this.dir, "berth.yaml");
     this.#logFile = join(this.dir, "berthd.log");
@@ -56,7 +60,7 @@ export class OwnBerthd implements AsyncDisposable {
     const flags = ["--config", this.#configFile, "--state-dir", state, "--run-dir", run, "--listen", this.address];
     const log = openSync(this.#logFile, "a");
     // A group of its own: Ctrl-C is for us, who then end it.
-    this.#process = spawn(process.execPath, [...this.#nodeFlags, BERTHD, ...flags], { stdio: ["ignore", log, log], detached: true });
+    this.#process = spawn(process.execPath, [...this.#nodeFlags, this.#program, ...flags], { stdio: ["ignore", log, log], detached: true });
     const running = this.#process;
     running.on("error", () => undefined); // then it has no pid, which the loop sees
     for (const deadline = Date.now() + READY_MS; !this.log().includes("berthd is ready"); await sleep(PAUSE_MS)) {
