@@ -1,0 +1,75 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { baselineLinux, baselineMounts, type Isolation } from "../../src/bundle/baseline.ts";
+import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
+import { DEFAULT_PATH, processRlimits } from "../../src/bundle/process.ts";
+
+const DOC = "docs/rules.md";
+const NO_LIMIT = 2n ** 64n - 1n;
+
+const code = (text: string): string => `\`${text}\``;
+
+/** A table as the formatter wants it: columns of even width. */
+function table(...rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  const [head = [], ...body] = rows;
+  return [head, widths.map((width) => "-".repeat(width)), ...body].map(line).join("\n");
+}
+
+function mounts(isolation: Isolation): string {
+  const rows = baselineMounts(isolation).map(({ destination, type, options }) => [code(destination), type, options.join(", ") || "none"]);
+  return table(["Destination", "Type", "Options"], ...rows);
+}
+
+function paths(): string {
+  const { maskedPaths = [], readonlyPaths = [] } = baselineLinux({
+    isolation: "shared-kernel",
+    namespaces: { net: "", ipc: "", uts: "" },
+    cgroupsPath: undefined,
+  });
+  const rows = (list: readonly string[], how: string): string[][] => list.map((path) => [code(path), how]);
+  return table(["Path", "For containers"], ...rows(maskedPaths, "hidden"), ...rows(readonlyPaths, "read-only"));
+}
+
+function capabilities(): string {
+  const rows = KERNEL_CAPABILITIES.map((name, number) => [String(number), code(name), DEFAULT_CAPABILITIES.includes(name) ? "yes" : ""]);
+  return table(["Number", "Capability", "By default"], ...rows);
+}
+
+function limits(): string {
+  const few = new Map(processRlimits(false).map((limit) => [limit.type, limit]));
+  const show = (limit: { soft: bigint; hard: bigint } | undefined): string => {
+    const [soft = "", hard = ""] = [limit?.soft, limit?.hard].map((value) => (value === NO_LIMIT ? "no limit" : String(value ?? "")));
+    return soft === hard ? soft || "not written" : `${soft}, hard ${hard}`;
+  };
+  const rows = processRlimits(true).map((limit) => [code(limit.type), show(limit), show(few.get(limit.type))]);
+  return table(["Limit", "runsc", "runc and crun"], ...rows);
+}
+
+const TABLES: Readonly<Record<string, string>> = {
+  "mounts of runsc": mounts("own-kernel"),
+  "mounts of runc and crun": mounts("shared-kernel"),
+  "paths of runc and crun": paths(),
+  capabilities: capabilities(),
+  environment: table(["Variable", "Default"], DEFAULT_PATH.split("=").map(code)),
+  limits: limits(),
+};
+
+const MARKED = /(<!-- table: (.+) -->\n)([^]*?)(<!-- end -->)/g;
+
+/** The page with each table as the code has it now. */
+function withTables(page: string): string {
+  return page.replace(MARKED, (_all, begin: string, name: string, _old: string, end: string) => {
+    const text = TABLES[name];
+    if (text === undefined) throw new Error(`${DOC} has a table that the code does not: ${name}`);
+    return `${begin}\n${text}\n\n${end}`;
+  });
+}
+
+test("docs/rules.md has each table as the code has it", () => {
+  if (process.env["UPDATE_FIXTURES"] === "1") writeFileSync(DOC, withTables(readFileSync(DOC, "utf8")));
+  const page = readFileSync(DOC, "utf8");
+  expect(page).toBe(withTables(page));
+  expect([...page.matchAll(MARKED)].map(([, , name]) => name).toSorted()).toEqual(Object.keys(TABLES).toSorted());
+});
