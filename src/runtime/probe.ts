@@ -104,8 +104,9 @@ async function tryOut(input: ProbeInput, platform: string): Promise<TrialTraits>
   if (first === undefined) return plain;
   const second = input.adapter === "runsc" ? { ...plain, ignoreCgroups: true } : { ...plain, hideUnifiedCgroup: true };
   const worthIt = /cgroup/i.test(first) && (input.adapter === "runsc" || (input.adapter === "crun" && input.cgroups.layout === "hybrid"));
-  if (worthIt && (await trial(input, platform, second)) === undefined) return second;
-  throw new BerthError("RuntimeUnusable", `${input.binary} cannot run a container on this node: ${first}`);
+  const why = worthIt ? await trial(input, platform, second) : first;
+  if (why === undefined) return second;
+  throw new BerthError("RuntimeUnusable", `${input.binary} cannot run a container on this node: ${why}`);
 }
 
 /** Runs a container that ends at once. Answers nothing when it worked, else why not. */

@@ -59,6 +59,19 @@ const BAD = [
       installScript(path, '[ "$1" = --version ] && exec echo runc version 1.1.5; echo no room in the stable >&2; exit 1'),
     says: /cannot-run cannot run a container on this node: no room in the stable/,
   },
+  {
+    // What counts is why it does not run in the way that avoids its dislike of the node's cgroups.
+    name: "dislikes-more",
+    adapter: "crun",
+    install: (path: string) =>
+      installScript(
+        path,
+        `[ "$1" = --version ] && exec echo crun version 1.8.1
+         grep -q . /sys/fs/cgroup/unified/cgroup.controllers && echo cgroups in hybrid mode not supported || echo no room in the stable
+         exit 1`,
+      ),
+    says: /dislikes-more cannot run a container on this node: no room in the stable/,
+  },
 ] as const;
 
 beforeAll(async () => {
