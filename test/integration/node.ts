@@ -75,7 +75,12 @@ export class TestNode implements AsyncDisposable {
 
   static async start(settings: NodeSettings = {}): Promise<TestNode> {
     const node = new TestNode(settings);
-    await node.startDaemon();
+    try {
+      await node.startDaemon();
+    } catch (error) {
+      await node[Symbol.asyncDispose]();
+      throw error;
+    }
     return node;
   }
 

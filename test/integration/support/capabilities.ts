@@ -12,6 +12,7 @@ const BITS = {
   NET_RAW: 13,
   SYS_ADMIN: 21,
   SYS_RESOURCE: 24,
+  SYS_TIME: 25,
   MKNOD: 27,
   AUDIT_WRITE: 29,
 } as const;

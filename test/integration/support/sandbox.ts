@@ -130,7 +130,9 @@ export async function answering(node: TestNode): Promise<void> {
 }
 
 /** For afterAll: ends the node, and throws with what its sandboxes had left behind by then. All of them must have been deleted. */
-export async function endNode(node: TestNode): Promise<void> {
+export async function endNode(node: TestNode | undefined): Promise<void> {
+  // Where it did not start, that is what fails.
+  if (node === undefined) return;
   const left = node.leftovers();
   await node[Symbol.asyncDispose]();
   if (left.length > 0) throw new Error(`left behind:\n${left.join("\n")}`);
