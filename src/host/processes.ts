@@ -1,5 +1,5 @@
 /** Processes that may be gone and whose pid may be used again: a pid is only believed together with its start time. */
-import { closeSync, readFileSync } from "node:fs";
+import { closeSync, readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { SystemError, pidfdOpen, pidfdSendSignal } from "./libc.ts";
 
@@ -12,7 +12,7 @@ export interface ProcessIdentity {
 
 /** The identity of a running process; undefined when it is gone or a zombie. */
 export function processIdentity(pid: number): ProcessIdentity | undefined {
-  const stat = readStat(pid);
+  const stat = readProc(pid, "stat");
   if (stat === undefined) return undefined;
   // The second field is the program's name in brackets and may hold blanks and brackets itself.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -45,10 +45,27 @@ export function killProcess(identity: ProcessIdentity, signal: NodeJS.Signals): 
   }
 }
 
-function readStat(pid: number): string | undefined {
+/** Processes whose command line holds all of the texts. Takes a look at each process of the node: not for what is done often. */
+export function processesNaming(texts: readonly string[]): ProcessIdentity[] {
+  const pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
+  return pids.flatMap((pid) => {
+    const command = readProc(pid, "cmdline") ?? "";
+    return texts.every((text) => command.includes(text)) ? (processIdentity(pid) ?? []) : [];
+  });
+}
+
+/** Whether a process is in the control group or below it, in any hierarchy. False when it is gone. */
+export function isInCgroup({ pid }: ProcessIdentity, path: string): boolean {
+  const groups = readProc(pid, "cgroup")?.split("\n") ?? [];
+  // HIERARCHY:CONTROLLERS:PATH
+  return groups.map((line) => `${line.split(":").slice(2).join(":")}/`).some((group) => group.startsWith(`${path}/`));
+}
+
+function readProc(pid: number, name: string): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8");
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
   } catch {
     return undefined;
   }
 }
+

@@ -11,7 +11,7 @@ import { renderOffline } from "./offline.ts";
 import { type Rooms, runtimeContainer } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { moveTo } from "./state.ts";
-import { removeFiles, teardown } from "./teardown.ts";
+import { endStrayCommands, removeFiles, teardown } from "./teardown.ts";
 
 export const DEFAULT_GRACE_MS = 10_000;
 /** After KILL, for the kernel and the runtime to say that it happened. */
@@ -380,6 +380,7 @@ export class Sandboxes {
     this.#live.set(record.id, live);
     const was = record.state;
     try {
+      if (was === "CREATING" || was === "STOPPING" || was === "DELETING") endStrayCommands(this.#rooms, record);
       if (was === "CREATING")
         await this.#run(live, "create", () =>
           this.#undo(live, new BerthError("Cancelled", "berthd ended while the sandbox was being created")),

@@ -2,7 +2,7 @@
 
 import { existsSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isAlive, killProcess } from "../host/processes.ts";
+import { isAlive, isInCgroup, killProcess, processesNaming } from "../host/processes.ts";
 import { listMounts, unmount } from "../host/mounts.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import { allContainers, type SandboxRecord } from "./record.ts";
@@ -31,6 +31,17 @@ export function removeFiles(rooms: Rooms, record: SandboxRecord): void {
   for (const container of record.containers) rooms.rootfs.remove(container.id);
   rmSync(rooms.paths.bundles(record.id), { recursive: true, force: true });
   rmSync(rooms.paths.logs(record.id), { recursive: true, force: true });
+}
+
+/**
+ * Ends the runtime's commands that berthd was waiting for when it was killed: they are in none of the sandbox's groups, and one
+ * that hangs has nobody left to end it.
+ */
+export function endStrayCommands(rooms: Rooms, record: SandboxRecord): void {
+  const cgroup = sandboxCgroup(rooms, record.id);
+  // Both are named, so that nobody who only looks at a file of the sandbox is meant.
+  const strays = record.runtime ? processesNaming([record.runtime.binary, `${rooms.paths.sandbox(record.id)}/`]) : [];
+  for (const process of strays) if (!isInCgroup(process, cgroup)) killProcess(process, "SIGKILL");
 }
 
 /** Kills what is known by pid and start time, and lets the monitors see it. */
