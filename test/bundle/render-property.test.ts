@@ -37,7 +37,7 @@ const app: fc.Arbitrary<App> = fc
     return {
       container: { ...container, securityContext: { capabilities: { ...capabilities, ambient }, ...ids } },
       image: { user, env: ["A=image"] },
-      users: { passwd: "web:x:1000:100::/:\n", group: "web:x:100:\nmore:x:5:web\n" },
+      users: { passwd: "web:x:1000:100::/:\n", group: "web:x:100:\nmore:x:9:web\nless:x:3:web\nsome:x:5:web\n" },
     };
   });
 
