@@ -14,11 +14,12 @@ export class Journal {
     try {
       // Exclusive: a second berthd on the same state would undo what the first one does.
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT");
+      this.#migrate(path);
     } catch (error) {
+      this.#db.close();
       const locked = error instanceof Error && /database is locked/.test(error.message);
       throw locked ? new Error(`${path} is in use by another berthd`, { cause: error }) : error;
     }
-    this.#migrate(path);
   }
 
   /** All sandboxes, oldest first. */
