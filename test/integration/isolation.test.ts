@@ -3,7 +3,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CLASSES, TestNode } from "./node.ts";
-import { type HostDevice, readableHostDevice } from "./support/host-device.ts";
+import { type HostDevice, readableDisk } from "./support/host-device.ts";
 import { Report, script } from "./support/report.ts";
 import { endNode, TestSandbox } from "./support/sandbox.ts";
 
@@ -72,7 +72,7 @@ beforeAll(async () => {
   node = await TestNode.start({
     wrapper: ["setpriv", "--groups", "5,27", "env", "BERTHD_SECRET=1", "sh", "-c", 'umask 077; exec "$@"', "sh"],
   });
-  device = readableHostDevice(node.dir);
+  device = readableDisk(node.dir);
 });
 
 afterAll(async () => await endNode(node));
