@@ -51,9 +51,7 @@ export class TestNode implements AsyncDisposable {
   readonly address: string;
   /** oci:DIR:latest with busybox at /bin, users root, app (1000) and nobody. */
   readonly image: string;
-  readonly connection: Connection;
-  readonly sandboxes: Client<typeof Sandboxes>;
-  readonly info: Client<typeof Node>;
+  #clients: Clients;
   readonly #settings: NodeSettings;
   #process: ChildProcess | undefined;
 
@@ -68,9 +66,7 @@ export class TestNode implements AsyncDisposable {
     this.image = busyboxImage(join(this.dir, "image"));
     mkdirSync(this.run, { mode: 0o711 });
     writeFileSync(join(this.dir, "berth.yaml"), JSON.stringify(this.#config()));
-    this.connection = new Connection(this.address);
-    this.sandboxes = this.connection.client(Sandboxes);
-    this.info = this.connection.client(Node);
+    this.#clients = connect(this.address);
   }
 
   static async start(settings: NodeSettings = {}): Promise<TestNode> {
@@ -82,6 +78,18 @@ export class TestNode implements AsyncDisposable {
       throw error;
     }
     return node;
+  }
+
+  get connection(): Connection {
+    return this.#clients.connection;
+  }
+
+  get sandboxes(): Client<typeof Sandboxes> {
+    return this.#clients.sandboxes;
+  }
+
+  get info(): Client<typeof Node> {
+    return this.#clients.info;
   }
 
   get pid(): number {
@@ -104,6 +112,9 @@ export class TestNode implements AsyncDisposable {
         throw new Error(`berthd did not start:\n${readFileSync(this.logFile, "utf8")}`);
       await sleep(20);
     }
+    // A connection that failed while berthd was down would wait a second before it tries again.
+    this.connection.close();
+    this.#clients = connect(this.address);
   }
 
   /** Ends berthd with the signal and waits for its end. Sandboxes live on. */
@@ -191,6 +202,17 @@ export class TestNode implements AsyncDisposable {
   #readyLines(): number {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8").split("berthd is ready").length : 1;
   }
+}
+
+interface Clients {
+  readonly connection: Connection;
+  readonly sandboxes: Client<typeof Sandboxes>;
+  readonly info: Client<typeof Node>;
+}
+
+function connect(address: string): Clients {
+  const connection = new Connection(address);
+  return { connection, sandboxes: connection.client(Sandboxes), info: connection.client(Node) };
 }
 
 /** "PID COMMAND" of every process whose command line names the folder. */
