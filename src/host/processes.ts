@@ -68,4 +68,3 @@ function readProc(pid: number, name: string): string | undefined {
     return undefined;
   }
 }
-
