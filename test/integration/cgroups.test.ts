@@ -23,8 +23,11 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await endNode(node);
-  await cgroups.remove(OWN);
+  try {
+    await endNode(node);
+  } finally {
+    await cgroups.remove(OWN);
+  }
 });
 
 /** "GROUP: COMMAND" for each process and hierarchy in which it is not below the group of its sandbox. */

@@ -91,8 +91,11 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await endNode(node);
-  rmSync(bin, { recursive: true });
+  try {
+    await endNode(node);
+  } finally {
+    rmSync(bin, { recursive: true });
+  }
 });
 
 function spec(runtimeClassName: string, ...command: string[]): SpecInit {
