@@ -68,16 +68,19 @@ function stages(record: SandboxRecord, cancelled: AbortSignal) {
 /** runc and crun die of a capability that berthd itself does not have: refused before anything is touched. */
 function refuseWhatNodeCannotGive(rooms: Rooms, record: SandboxRecord, runtime: ResolvedRuntime): void {
   const violations = record.spec.containers.flatMap((container, index) => {
-    const missing = missingOnNode(container.securityContext.capabilities, runtime.adapter, rooms.nodeCapabilities);
-    return missing.map((name) => ({
-      field: `spec.containers[${index}].securityContext.capabilities.add`,
-      rule: `berthd's own bounding set lacks it, so ${runtime.adapter} cannot give it`,
-      value: name,
-      allowed: "leave it out, give berthd the capability, or use runtime class runsc",
-    }));
+    const { capabilities } = container.securityContext;
+    return missingOnNode(capabilities, runtime.adapter, rooms.nodeCapabilities).map((name) => {
+      const asked = capabilities.add.includes(name) || capabilities.add.includes("ALL");
+      return {
+        field: `spec.containers[${index}].securityContext.capabilities.${asked ? "add" : "drop"}`,
+        rule: `berthd's own bounding set lacks it, so ${runtime.adapter} cannot give it`,
+        value: name,
+        allowed: `${asked ? "leave it out" : "drop it, as every container has it by default"}, give berthd the capability, or use runtime class runsc`,
+      };
+    });
   });
   if (violations.length === 0) return;
-  const text = violations.map((violation) => `${violation.field}: ${violation.value}: ${violation.rule}`).join("; ");
+  const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value}: ${rule} (${allowed})`).join("; ");
   throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations, stage: "runtime" });
 }
 
