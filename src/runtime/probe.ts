@@ -1,8 +1,8 @@
 /** What a runtime binary is and can do on this node: its version, and a trial of a tiny bundle. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { baselineMounts } from "../bundle/baseline.ts";
 import { configJson } from "../bundle/oci.ts";
 import { pauseProcess } from "../bundle/pause.ts";
@@ -11,6 +11,7 @@ import { BerthError } from "../errors.ts";
 import type { Cgroups } from "../host/cgroups.ts";
 import { CommandError, type CommandResult, runCommand } from "../host/command.ts";
 import { listMounts, unmount } from "../host/mounts.ts";
+import { killProcess, processesNaming } from "../host/processes.ts";
 import { hideUnifiedCgroup } from "./crun.ts";
 import type { AdapterName, RuntimeTraits } from "./runtime.ts";
 
@@ -114,7 +115,7 @@ async function trial(input: ProbeInput, platform: string, traits: TrialTraits): 
   mkdirSync(input.dir, { recursive: true, mode: 0o700 });
   const dir = mkdtempSync(join(input.dir, "probe-"));
   const id = randomBytes(16).toString("hex");
-  const cgroup = `${input.cgroupRoot}/probe-${id}`;
+  const cgroup = trialCgroup(input, dir);
   try {
     input.cgroups.create(cgroup);
     writeFileSync(join(dir, "config.json"), trialConfig(input, traits.ignoreCgroups ? undefined : `${cgroup}/${id}`), { mode: 0o600 });
@@ -124,11 +125,29 @@ async function trial(input: ProbeInput, platform: string, traits: TrialTraits): 
     if (result.timedOut) return `the trial did not end within ${TRIAL_TIMEOUT_MS} ms${platform === "" ? "" : ` (platform ${platform})`}`;
     return (result.stderr || result.stdout).trim().slice(-500) || `it ended with ${result.exitCode}`;
   } finally {
-    await input.cgroups.killAll(cgroup);
-    await input.cgroups.remove(cgroup);
-    for (const mount of listMounts(dir)) unmount(mount);
-    rmSync(dir, { recursive: true, force: true });
+    await removeTrial(input, dir);
   }
+}
+
+type TrialPlaces = Pick<ProbeInput, "dir" | "cgroups" | "cgroupRoot">;
+
+/** Named as the folder, so that one leads to the other. */
+const trialCgroup = ({ cgroupRoot }: TrialPlaces, dir: string): string => `${cgroupRoot}/${basename(dir)}`;
+
+async function removeTrial(places: TrialPlaces, dir: string): Promise<void> {
+  const cgroup = trialCgroup(places, dir);
+  await places.cgroups.killAll(cgroup);
+  await places.cgroups.remove(cgroup);
+  for (const mount of listMounts(dir)) unmount(mount);
+  rmSync(dir, { recursive: true, force: true });
+}
+
+/** Removes what is left of trials whose berthd was killed. What does not go away is left: it only takes up room. */
+export async function removeOldTrials(places: TrialPlaces): Promise<void> {
+  const folders = existsSync(places.dir) ? readdirSync(places.dir).map((name) => join(places.dir, name)) : [];
+  // The runtime's own command is in no group of the trial's.
+  for (const dir of folders) for (const process of processesNaming([`${dir}/`])) killProcess(process, "SIGKILL");
+  await Promise.allSettled(folders.map((dir) => removeTrial(places, dir)));
 }
 
 function trialCommand(input: ProbeInput, platform: string, traits: TrialTraits, dir: string, log: string): string[] {

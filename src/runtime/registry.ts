@@ -7,7 +7,7 @@ import type { Cgroups } from "../host/cgroups.ts";
 import type { SandboxSpec } from "../sandbox/spec.ts";
 import { findBinary, RuntimeBinaries } from "./binaries.ts";
 import { Crun } from "./crun.ts";
-import { type Probe, probeRuntime } from "./probe.ts";
+import { type Probe, probeRuntime, removeOldTrials } from "./probe.ts";
 import { Runc } from "./runc.ts";
 import { Runsc } from "./runsc.ts";
 import type { ResolvedRuntime, Runtime } from "./runtime.ts";
@@ -40,6 +40,7 @@ export class RuntimeRegistry {
   readonly #binaries: RuntimeBinaries;
   /** By digest and flags. A probe that failed is not kept, so that a mended node is found at the next try. */
   readonly #probes = new Map<string, Promise<Probe>>();
+  #oldTrialsGone: Promise<void> | undefined;
 
   constructor(config: BerthConfig, places: RegistryPlaces, cgroups: Cgroups) {
     this.#config = config;
@@ -94,6 +95,8 @@ export class RuntimeRegistry {
   async #startProbe(entry: RuntimeClassConfig, binary: string): Promise<Probe> {
     const { pauseRootfs, probes } = this.#places;
     const { adapter, flags } = entry;
+    this.#oldTrialsGone ??= removeOldTrials({ dir: probes, cgroups: this.#cgroups, cgroupRoot: this.#config.cgroupRoot });
+    await this.#oldTrialsGone;
     return await probeRuntime({
       adapter,
       binary,

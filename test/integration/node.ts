@@ -168,7 +168,7 @@ export class TestNode implements AsyncDisposable {
   leftovers(): string[] {
     const cgroups = new Cgroups();
     const processes = processesNaming(this.dir).filter((line) => !line.startsWith(`${this.#process?.pid ?? 0} `));
-    const folders = ["run/s", "run/ns", "state/bundles", "state/containers", "state/logs"].flatMap((name) => {
+    const folders = ["run/s", "run/ns", "run/probes", "state/bundles", "state/containers", "state/logs"].flatMap((name) => {
       const dir = join(this.dir, name);
       return existsSync(dir) ? readDir(dir).map((entry) => `file ${name}/${entry}`) : [];
     });

@@ -329,4 +329,25 @@ describe("berthd killed while the runtime is in the middle of a command", () => 
       expect(told(await create(node(), "held", runtime.className, app()))).toEqual({ state: "RUNNING", containers: { app: "RUNNING" } });
     },
   );
+
+  test.each(faulty.map((runtime) => ({ runtime, name: runtime.className })))(
+    "$name, tried out at the start: what is left of the trial goes at the next start",
+    async ({ runtime }) => {
+      await node().endDaemon("SIGKILL");
+      expect(node().leftovers()).toEqual([]);
+      runtime.hold("run");
+      const flags = ["--config", join(node().dir, "berth.yaml"), "--state-dir", node().state, "--run-dir", node().run];
+      const starting = spawn(process.execPath, [BERTHD, ...flags], { stdio: "ignore" });
+      const ended = new Promise((resolve) => starting.once("exit", resolve));
+      await runtime.held("run");
+      starting.kill("SIGKILL");
+      await ended;
+      const left = node().leftovers().join("\n");
+      expect(left).toMatch(/^cgroup .*\/probe-/m);
+      expect(left).toMatch(/^file run\/probes\//m);
+      runtime.release();
+      await node().startDaemon();
+      expect(node().leftovers()).toEqual([]);
+    },
+  );
 });
