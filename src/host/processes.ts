@@ -30,12 +30,12 @@ export function isAlive(identity: ProcessIdentity): boolean {
  * Sends a signal to this very process and says whether it was there to get it.
  * The pidfd is opened before the start time is checked, so what is signalled is what was checked. Errors: SystemError (EPERM).
  */
-export function killProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+export function killProcess(identity: ProcessIdentity, signal: NodeJS.Signals | number): boolean {
   let pidfd: number | undefined;
   try {
     pidfd = pidfdOpen(identity.pid);
     if (!isAlive(identity)) return false;
-    pidfdSendSignal(pidfd, constants.signals[signal]);
+    pidfdSendSignal(pidfd, typeof signal === "number" ? signal : constants.signals[signal]);
     return true;
   } catch (error) {
     if (error instanceof SystemError && error.code === "ESRCH") return false;

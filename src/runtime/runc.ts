@@ -1,9 +1,11 @@
 /** runc, and every runtime with its command line. */
 
-import { runtimeLog, runVerb, tryVerb } from "./oci-cli.ts";
+import { killProcess } from "../host/processes.ts";
+import { runtimeLog, runVerb } from "./oci-cli.ts";
 import type { ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
 
 export class Runc implements Runtime {
+  readonly appsNeedPause = false;
   readonly #runtime: ResolvedRuntime;
 
   constructor(runtime: ResolvedRuntime) {
@@ -18,13 +20,9 @@ export class Runc implements Runtime {
     await runVerb(this.command(container), ["start", container.id], container);
   }
 
-  async signal(container: RuntimeContainer, signal: number): Promise<void> {
-    // Fails when the process has ended, which is what the caller wants in the end; the exit file tells.
-    await tryVerb(this.command(container), ["kill", container.id, String(signal)], container);
-  }
-
-  async delete(container: RuntimeContainer): Promise<void> {
-    await runVerb(this.command(container), ["delete", "--force", container.id], container);
+  /** What `runc kill` does, without a process for it. */
+  async signal({ process }: RuntimeContainer, signal: number): Promise<void> {
+    if (process) killProcess(process, signal);
   }
 
   protected command(container: RuntimeContainer): string[] {

@@ -21,6 +21,7 @@ export interface RunscSandbox {
 }
 
 export class Runsc implements Runtime {
+  readonly appsNeedPause = true;
   readonly #runtime: ResolvedRuntime;
   readonly #sandbox: RunscSandbox;
 
@@ -43,12 +44,6 @@ export class Runsc implements Runtime {
     // Fails when the process has ended, which is what the caller wants in the end; the wait tells.
     await tryVerb(this.#command(container), ["kill", container.id, String(signal)], container);
   }
-
-  /**
-   * Nothing: what `runsc delete` removes is the state folder, the cgroups and the pinned namespace, which are this sandbox's alone and
-   * go with it. It would wait until somebody has reaped the gofers, which takes seconds where PID 1 is slow.
-   */
-  async delete(): Promise<void> {}
 
   /** The sandbox keeps the code of an app, for everyone who asks, as long as pause lives. */
   async waitExit(container: RuntimeContainer, signal: AbortSignal): Promise<number | undefined> {

@@ -44,15 +44,19 @@ export interface RuntimeContainer {
   readonly process?: ProcessIdentity | undefined;
 }
 
-/** A sandbox's runtime. Every command has a deadline; a failure is a BerthError with the tail of the runtime's log. */
+/**
+ * A sandbox's runtime. There is no verb to delete: state folder and cgroups are the sandbox's alone and go with it, when its processes
+ * are gone. (runsc's own would wait until somebody has reaped the gofers, which takes seconds where PID 1 is slow.) Every command has a
+ * deadline; a failure is a BerthError with the tail of the runtime's log.
+ */
 export interface Runtime {
+  /** An app can only be created in a sandbox whose pause exists. */
+  readonly appsNeedPause: boolean;
   /** Program and arguments that the monitor calls as `… create --bundle B --pid-file P ID`. */
   createCommand(container: RuntimeContainer): string[];
   start(container: RuntimeContainer): Promise<void>;
   /** Sends a signal to the container's first process; one that has ended already is fine. */
   signal(container: RuntimeContainer, signal: number): Promise<void>;
-  /** Removes what the runtime holds of a container beside its state folder, when its processes are gone; one that is not there is fine. */
-  delete(container: RuntimeContainer): Promise<void>;
   /**
    * The exit code, from the runtime, where the monitor cannot know it; undefined when nobody can learn it any more.
    * Absent for runtimes whose containers' exit codes the monitor has.

@@ -316,7 +316,9 @@ export class Sandboxes {
   #ended(live: Live, container: ContainerRecord, code: number | undefined): void {
     if (hasEnded(container)) return;
     markEnded(container, code, "ExitCodeLost");
-    if (this.#live.has(live.record.id)) this.#rooms.journal.save(live.record);
+    // What is being deleted needs no exit code after a crash.
+    const wanted = this.#live.has(live.record.id) && live.operation?.verb !== "delete";
+    if (wanted) this.#rooms.journal.save(live.record);
     this.#settleIfEnded(live);
   }
 

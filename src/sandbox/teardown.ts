@@ -1,12 +1,11 @@
 /** Takes down what a sandbox has on the node. Every step can be run again and minds nothing that is not there. */
 
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive, isInCgroup, killProcess, processesNaming } from "../host/processes.ts";
 import { listMounts, unmount } from "../host/mounts.ts";
-import { runtimeFor } from "../runtime/registry.ts";
 import { allContainers, type SandboxRecord } from "./record.ts";
-import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
+import { type Rooms, sandboxCgroup } from "./rooms.ts";
 
 /** For monitors to write exit files after their container was killed. */
 const MONITOR_MS = 5_000;
@@ -16,7 +15,6 @@ const LOOK_MS = 5;
 export async function teardown(rooms: Rooms, record: SandboxRecord): Promise<void> {
   await killContainers(rooms, record);
   await rooms.cgroups.killAll(sandboxCgroup(rooms, record.id));
-  await deleteFromRuntime(rooms, record);
   await rooms.cgroups.remove(sandboxCgroup(rooms, record.id));
   for (const container of record.containers) rooms.rootfs.unmount(container.id);
   rooms.namespaces.remove(record.id);
@@ -51,17 +49,4 @@ async function killContainers(rooms: Rooms, record: SandboxRecord): Promise<void
   const monitorsLive = (): boolean => containers.some(({ monitor }) => monitor && isAlive(monitor));
   // A monitor ends a moment after it wrote its exit file: its end is no change in any folder that could be watched.
   for (const deadline = Date.now() + MONITOR_MS; monitorsLive() && Date.now() < deadline; ) await sleep(LOOK_MS);
-}
-
-async function deleteFromRuntime(rooms: Rooms, record: SandboxRecord): Promise<void> {
-  if (!record.runtime || !existsSync(rooms.paths.runtimeRoot(record.id))) return;
-  const runtime = runtimeFor(record.runtime, record.id, record.spec);
-  const targets = allContainers(record).map((container) => runtimeContainer(rooms, record, container));
-  const known = targets.filter((target) => existsSync(target.dir));
-  const results = await Promise.allSettled(known.map((target) => runtime.delete(target)));
-  for (const result of results) {
-    // Its processes are gone and its state folder goes next: a runtime that cannot say so holds nothing.
-    if (result.status === "rejected")
-      rooms.log.warn({ sandbox: record.id, err: result.reason }, "the runtime could not delete a container");
-  }
 }
