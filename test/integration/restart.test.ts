@@ -227,7 +227,8 @@ describe("berthd killed in the middle", () => {
   });
 
   test("a second berthd on the same state, or on the same sockets, is refused; the first one goes on", async () => {
-    const [elsewhere, sandbox] = [mkdtempSync("/tmp/bt-"), await create(node(), "kept", "runc", app())];
+    const sandbox = await create(node(), "kept", "runc", app());
+    const elsewhere = mkdtempSync("/tmp/bt-");
     try {
       const start = async (state: string, run: string): Promise<{ code: number | null; said: string }> => {
         const flags = ["--config", join(node().dir, "berth.yaml"), "--state-dir", state, "--run-dir", run];
