@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { startAdminServer } from "./api/admin.ts";
 import { ApiServer } from "./api/server.ts";
+import { claimSocketPath, socketPath } from "./api/unix-socket.ts";
 import { loadConfig } from "./config.ts";
 import { Cgroups } from "./host/cgroups.ts";
 import { sdNotify } from "./host/notify.ts";
@@ -51,6 +52,8 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
   mkdirSync(paths.state, { recursive: true, mode: 0o700 });
   mkdirSync(paths.run, { recursive: true, mode: 0o711 });
 
+  // Before anything is recovered: another berthd may be at work in the same run folder.
+  for (const address of options.listen) await claimSocketPath(socketPath(address) ?? "");
   const journal = new Journal(paths.journal);
   const cgroups = new Cgroups();
   preparePauseRootfs(paths.pauseRootfs, config.pauseBinary);

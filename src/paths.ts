@@ -54,7 +54,4 @@ export class NodePaths {
   get namespaces(): string {
     return join(this.run, "ns");
   }
-  get lock(): string {
-    return join(this.run, "berthd.lock");
-  }
 }

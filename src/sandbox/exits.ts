@@ -19,6 +19,8 @@ export async function watchExit(
     target.role === "app" && runtime.waitExit
       ? await waitAtRuntime(runtime, target, container, signal)
       : await waitAtMonitor(target, container, Infinity, signal);
+  // Nobody can learn how it ends any more, and nobody reads what it writes: it must not live on unseen.
+  if (code === undefined && !signal.aborted && container.process) killProcess(container.process, "SIGKILL");
   return signal.aborted && code === undefined ? "aborted" : code;
 }
 

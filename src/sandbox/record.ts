@@ -53,6 +53,8 @@ export interface SandboxRecord {
   createdAt: string;
   startedAt?: string;
   finishedAt?: string;
+  /** While it is stopped or deleted: when apps that are still there are killed. */
+  graceUntil?: string;
   /** Absent until the runtime class was resolved. */
   runtime?: ResolvedRuntime;
   pause: ContainerRecord;

@@ -2,9 +2,11 @@
 
 import type { RenderResult } from "../bundle/render.ts";
 import { BerthError, toBerthError } from "../errors.ts";
+import { isAlive } from "../host/processes.ts";
 import { type LogRecord, readLog } from "../monitor/logs.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import { createSandbox } from "./create.ts";
+import { endApps, type Grace, markEnded, takeDown } from "./ending.ts";
 import { watchExit } from "./exits.ts";
 import { type ContainerRecord, hasEnded, newRecord, type SandboxRecord } from "./record.ts";
 import { renderOffline } from "./offline.ts";
@@ -12,11 +14,6 @@ import { type Rooms, runtimeContainer } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { moveTo } from "./state.ts";
 import { endStrayCommands, removeFiles, teardown } from "./teardown.ts";
-
-export const DEFAULT_GRACE_MS = 10_000;
-/** After KILL, for the kernel and the runtime to say that it happened. */
-const KILL_MS = 10_000;
-const SIGKILL = 9;
 
 type Verb = "create" | "stop" | "delete" | "complete";
 
@@ -48,7 +45,7 @@ export class Sandboxes {
   readonly #rooms: Rooms;
   readonly #live = new Map<string, Live>();
   readonly #watches = new AbortController();
-  #closing = false;
+  readonly #closing = new AbortController();
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
@@ -56,7 +53,7 @@ export class Sandboxes {
 
   /** Answers when every app was started. A repeat with an equal spec gets the sandbox that is there, or joins its creation. */
   async create(request: SandboxRequest, requestId: string): Promise<SandboxRecord> {
-    if (this.#closing) throw new BerthError("Unavailable", "berthd is shutting down");
+    if (this.#closing.signal.aborted) throw new BerthError("Unavailable", "berthd is shutting down");
     const existing = this.#claimedBy(request, requestId);
     if (existing) {
       if (existing.operation?.verb === "create") await existing.operation.done;
@@ -93,7 +90,7 @@ export class Sandboxes {
     if (running?.verb === "stop" || running?.verb === "complete") await running.done;
     else if (running) throw busy(live.record, running.verb);
     else if (live.record.state === "RUNNING" || live.record.state === "FAILED")
-      await this.#run(live, "stop", (hurry) => this.#stop(live, graceMs, hurry));
+      await this.#run(live, "stop", (hurry) => this.#stop(live, fromNow(graceMs), hurry));
     return live.record;
   }
 
@@ -112,7 +109,7 @@ export class Sandboxes {
       await Promise.allSettled([running.done]);
       return (await this.delete(id, graceMs)) || running.verb === "create";
     }
-    await this.#run(live, "delete", () => this.#delete(live, graceMs));
+    await this.#run(live, "delete", () => this.#delete(live, fromNow(graceMs)));
     return true;
   }
 
@@ -138,10 +135,10 @@ export class Sandboxes {
     this.#sweepRuntimes();
   }
 
-  /** Refuses new work, waits for what runs, and lets go of the sandboxes, which live on. */
+  /** Refuses new work, waits for what runs but for graces, and lets go of the sandboxes, which live on. */
   async close(): Promise<void> {
-    this.#closing = true;
-    // Before the watches end: a stop learns by them how the apps ended.
+    // A stop in its grace ends here, and goes on after the restart. The watches end last: operations learn by them how apps ended.
+    this.#closing.abort();
     await Promise.allSettled([...this.#live.values()].flatMap((live) => live.operation?.done ?? []));
     this.#watches.abort();
   }
@@ -222,71 +219,38 @@ export class Sandboxes {
     }
   }
 
-  async #stop(live: Live, graceMs: number, hurry: AbortSignal): Promise<void> {
+  async #stop(live: Live, until: string, hurry: AbortSignal): Promise<void> {
     const { record } = live;
     record.wanted = "stopped";
+    record.graceUntil = until;
     moveTo(record, "STOPPING", { reason: record.reason, message: record.message });
     this.#rooms.journal.save(record);
     try {
-      await this.#endApps(live, graceMs, hurry);
-      await this.#takeDown(live);
+      await endApps(this.#rooms, record, live.ended, this.#grace(record, hurry));
+      await takeDown(this.#rooms, live.record, live.ended);
     } catch (error) {
-      this.#fail(live, "StopFailed", toBerthError(error).message);
+      this.#failUnlessClosing(live, "StopFailed", error);
       throw error;
     }
     moveTo(record, "STOPPED");
     this.#finish(record);
   }
 
-  async #delete(live: Live, graceMs: number): Promise<void> {
+  async #delete(live: Live, until: string): Promise<void> {
     const { record } = live;
     record.wanted = "gone";
+    record.graceUntil = until;
     moveTo(record, "DELETING");
     this.#rooms.journal.save(record);
     try {
-      await this.#endApps(live, graceMs);
-      await this.#takeDown(live);
+      await endApps(this.#rooms, record, live.ended, this.#grace(record));
+      await takeDown(this.#rooms, live.record, live.ended);
       removeFiles(this.#rooms, record);
     } catch (error) {
-      this.#fail(live, "DeleteFailed", toBerthError(error).message);
+      this.#failUnlessClosing(live, "DeleteFailed", error);
       throw error;
     }
     this.#forget(record);
-  }
-
-  /** Stop signal, grace, KILL. Returns when every app's end is in the record, or cannot be learnt. */
-  async #endApps(live: Live, graceMs: number, hurry?: AbortSignal): Promise<void> {
-    const signalAll = async (signalOf: (app: ContainerRecord) => number): Promise<void> => {
-      const running = live.record.containers.filter((app) => app.state === "RUNNING" && live.ended.has(app.name));
-      const { runtime, id, spec } = live.record;
-      if (!runtime) return;
-      const adapter = runtimeFor(runtime, id, spec);
-      const sent = running.map((app) => adapter.signal(runtimeContainer(this.#rooms, live.record, app), signalOf(app)));
-      for (const result of await Promise.allSettled(sent)) {
-        // The teardown that follows kills by pid what a runtime could not signal.
-        if (result.status === "rejected") this.#rooms.log.warn({ sandbox: id, err: result.reason }, "the runtime could not send a signal");
-      }
-    };
-    const allEnded = Promise.all(live.ended.values());
-    if (graceMs > 0) {
-      await signalAll((app) => app.stopSignal);
-      if (await within(allEnded, graceMs, hurry)) return;
-    }
-    await signalAll(() => SIGKILL);
-    await within(allEnded, KILL_MS);
-  }
-
-  /** Takes everything down and waits until every watch has seen it. */
-  async #takeDown(live: Live): Promise<void> {
-    await teardown(this.#rooms, live.record);
-    await within(Promise.all(live.ended.values()), KILL_MS);
-    for (const container of live.record.containers) {
-      if (container.state === "RUNNING" || container.state === "CREATED") markEnded(container, undefined, "Killed");
-    }
-    const { pause } = live.record;
-    if (!hasEnded(pause)) markEnded(pause, 128 + SIGKILL, "");
-    // It is killed at every end: no error of anybody's.
-    if (pause.exitCode === 128 + SIGKILL) pause.reason = "Stopped";
   }
 
   /** Watches pause and the apps until each has ended. */
@@ -326,12 +290,15 @@ export class Sandboxes {
   #settleIfEnded(live: Live): void {
     const { record } = live;
     if (live.operation || record.state !== "RUNNING") return;
+    // Whichever watch is first: when pause is gone, the sandbox died.
+    const died = hasEnded(record.pause) || (record.pause.process !== undefined && !isAlive(record.pause.process));
     const unknown = record.containers.filter((app) => app.state === "UNKNOWN").map((app) => app.name);
-    if (!record.containers.every(hasEnded)) {
-      if (!hasEnded(record.pause)) return;
+    if (died && (unknown.length > 0 || !record.containers.every(hasEnded))) {
       this.#settle(live, () =>
         moveTo(record, "FAILED", { reason: "SandboxDied", message: "the pause container ended before the apps did" }),
       );
+    } else if (!record.containers.every(hasEnded)) {
+      return;
     } else if (unknown.length > 0) {
       this.#settle(live, () =>
         moveTo(record, "FAILED", { reason: "ExitCodeLost", message: `nobody could learn how ${unknown.join(", ")} ended` }),
@@ -345,7 +312,7 @@ export class Sandboxes {
   #settle(live: Live, move: () => void): void {
     const complete = async (): Promise<void> => {
       try {
-        await this.#takeDown(live);
+        await takeDown(this.#rooms, live.record, live.ended);
         move();
         this.#finish(live.record);
       } catch (error) {
@@ -357,7 +324,17 @@ export class Sandboxes {
     this.#run(live, "complete", complete).catch(() => undefined);
   }
 
+  #grace(record: SandboxRecord, hurry?: AbortSignal): Grace {
+    return { until: Date.parse(record.graceUntil ?? record.createdAt), hurry, closing: this.#closing.signal };
+  }
+
+  /** What a shutdown has cut off, the next berthd goes on with. */
+  #failUnlessClosing(live: Live, reason: string, error: unknown): void {
+    if (!this.#closing.signal.aborted) this.#fail(live, reason, toBerthError(error).message);
+  }
+
   #finish(record: SandboxRecord): void {
+    delete record.graceUntil;
     record.finishedAt = new Date().toISOString();
     this.#rooms.journal.save(record);
   }
@@ -388,27 +365,30 @@ export class Sandboxes {
           this.#undo(live, new BerthError("Cancelled", "berthd ended while the sandbox was being created")),
         );
       else if (was === "RUNNING") this.#supervise(live);
-      else if (was === "STOPPING" || was === "DELETING") {
-        this.#supervise(live);
-        if (was === "STOPPING") await this.#run(live, "stop", (hurry) => this.#stop(live, DEFAULT_GRACE_MS, hurry));
-        else await this.#run(live, "delete", () => this.#delete(live, 0));
-      }
+      else if (was === "STOPPING" || was === "DELETING") this.#goOn(live, was);
     } catch (error) {
       // One bad sandbox never holds up the others; #run has told the log.
       if (record.state === was) this.#fail(live, "RecoveryFailed", toBerthError(error).message);
     }
   }
+
+  /** With the grace that is left of what the caller gave. Nobody waits for it: a long one must not hold up the start. */
+  #goOn(live: Live, was: "STOPPING" | "DELETING"): void {
+    this.#supervise(live);
+    const until = live.record.graceUntil ?? fromNow(0);
+    const done =
+      was === "STOPPING"
+        ? this.#run(live, "stop", (hurry) => this.#stop(live, until, hurry))
+        : this.#run(live, "delete", () => this.#delete(live, until));
+    // #run has told the log.
+    done.catch(() => undefined);
+  }
 }
+
+const fromNow = (milliseconds: number): string => new Date(Date.now() + milliseconds).toISOString();
 
 function busy(record: SandboxRecord, verb: Verb): BerthError {
   return new BerthError("Busy", `sandbox ${record.namespace}/${record.name} is busy: ${verb} runs on it`);
-}
-
-function markEnded(container: ContainerRecord, code: number | undefined, unknownReason: string): void {
-  container.state = code === undefined ? "UNKNOWN" : "EXITED";
-  container.reason = code === undefined ? unknownReason : code === 0 ? "Completed" : "Error";
-  container.finishedAt = new Date().toISOString();
-  if (code !== undefined) container.exitCode = code;
 }
 
 /** The container that a caller means; throws ContainerNotFound with the names there are. */
@@ -419,19 +399,4 @@ function containerName(record: SandboxRecord, wanted: string): string {
   if (wanted === "" && only !== undefined) return only;
   const said = wanted === "" ? "has several containers, name one" : `has no container ${JSON.stringify(wanted)}`;
   throw new BerthError("ContainerNotFound", `sandbox ${record.namespace}/${record.name} ${said}: ${names.join(", ")}`);
-}
-
-/** Whether the promise settled in time and before the signal. */
-async function within(promise: Promise<unknown>, milliseconds: number, hurry?: AbortSignal): Promise<boolean> {
-  const { promise: over, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), milliseconds);
-  const stop = (): void => resolve(false);
-  hurry?.addEventListener("abort", stop);
-  try {
-    if (hurry?.aborted) return false;
-    return await Promise.race([promise.then(() => true as const), over]);
-  } finally {
-    clearTimeout(timer);
-    hurry?.removeEventListener("abort", stop);
-  }
 }
