@@ -60,6 +60,17 @@ export interface Violation {
   readonly allowed: string;
 }
 
+/** The value for people: JSON, at most 200 characters. */
+export function show(value: unknown): string {
+  const json = JSON.stringify(value, (_key, inner: unknown) => (jsonHas(inner) ? inner : String(inner))) ?? String(value);
+  return json.length > 200 ? `${json.slice(0, 197)}...` : json;
+}
+
+/** JSON has neither bigint nor NaN and infinity. */
+function jsonHas(value: unknown): boolean {
+  return typeof value !== "bigint" && (typeof value !== "number" || Number.isFinite(value));
+}
+
 export interface ErrorDetail {
   readonly stage?: string;
   readonly container?: string;

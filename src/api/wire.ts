@@ -2,7 +2,7 @@
 
 import { create } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import { invalidRequest, type Violation } from "../errors.ts";
+import { invalidRequest, show, type Violation } from "../errors.ts";
 import {
   AmbientMode,
   AmbientModeSchema,
@@ -16,7 +16,6 @@ import {
 import type { SandboxesGetRequest, SandboxesListRequest } from "../gen/berth/v1/sandboxes_pb.js";
 import type { SandboxRequest, SandboxSpec as ParsedSpec } from "../sandbox/spec.ts";
 import { parseTogether } from "../sandbox/together.ts";
-import { show } from "../sandbox/violations.ts";
 
 /** The part that Create and Render share. */
 interface SandboxMessages {

@@ -1,11 +1,10 @@
 /** Reads a file that describes a sandbox: a berth Sandbox or a Kubernetes Pod, YAML or JSON. Pure; loads the YAML parser, so import it where a file is read. */
 
 import { type Document, isAlias, isScalar, LineCounter, type Node, parseAllDocuments, visit } from "yaml";
-import { BerthError, invalidRequest, type Violation } from "../errors.ts";
+import { BerthError, invalidRequest, show, type Violation } from "../errors.ts";
 import { isObject, readPod } from "./pod.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { parseTogether } from "./together.ts";
-import { show } from "./violations.ts";
 
 export interface SandboxDocument {
   readonly request: SandboxRequest;
@@ -26,18 +25,36 @@ const KINDS = "kind: Sandbox with apiVersion: berth/v1, or kind: Pod with apiVer
 /** The tags of YAML's core schema, all that JSON can say. */
 const CORE_TAGS = new Set(["null", "bool", "int", "float", "str", "seq", "map"].map((name) => `tag:yaml.org,2002:${name}`));
 
+/** A file whose syntax and kind are right; what it says may still be wrong. */
+export interface OpenedDocument {
+  readonly kind: "Sandbox" | "Pod";
+  /** As it stands in the file. */
+  readonly manifest: Readonly<Record<string, unknown>>;
+  /** {metadata, spec} as parseSandboxRequest takes it. */
+  readonly sandbox: unknown;
+  /** What of a Pod berth refuses before it parses the rest. */
+  readonly violations: readonly Violation[];
+  readonly warnings: string[];
+}
+
 /** Throws InvalidRequest with every violation, paths as in the file; faults of the syntax stand at FILENAME:LINE:COLUMN. */
 export function readSandboxDocument(text: string, filename: string, options: ReadingOptions = {}): SandboxDocument {
-  const document = parseText(text, filename);
-  if (!isObject(document)) throw invalidRequest([{ field: filename, rule: "is not an object", value: show(document), allowed: KINDS }]);
-  const { kind, apiVersion } = document;
+  const { sandbox, violations, warnings } = openDocument(text, filename, options);
+  return { request: parseTogether(sandbox, violations), warnings };
+}
+
+/** Throws InvalidRequest when the text is not a document of a kind that berth reads. */
+export function openDocument(text: string, filename: string, options: ReadingOptions): OpenedDocument {
+  const manifest = parseText(text, filename);
+  if (!isObject(manifest)) throw invalidRequest([{ field: filename, rule: "is not an object", value: show(manifest), allowed: KINDS }]);
+  const { kind, apiVersion } = manifest;
   if (kind === "Sandbox" && apiVersion === "berth/v1") {
-    const { kind: _kind, apiVersion: _apiVersion, ...sandbox } = document;
-    return { request: parseTogether(withNamespace(sandbox, options.namespace), []), warnings: [] };
+    const { kind: _kind, apiVersion: _apiVersion, ...sandbox } = manifest;
+    return { kind, manifest, sandbox: withNamespace(sandbox, options.namespace), violations: [], warnings: [] };
   }
   if (kind === "Pod" && apiVersion === "v1") {
-    const pod = readPod(document);
-    return { request: parseTogether(withNamespace(pod.document, options.namespace), pod.violations), warnings: pod.warnings };
+    const { document, violations, warnings } = readPod(manifest);
+    return { kind, manifest, sandbox: withNamespace(document, options.namespace), violations, warnings };
   }
   throw invalidRequest(kindViolations(kind, apiVersion));
 }

@@ -1,7 +1,7 @@
 /** Reads a Kubernetes Pod manifest as far as berth implements it; every other field is refused by name, nothing is dropped. Pure. */
 
-import type { Violation } from "../errors.ts";
-import { fieldPath, show } from "./violations.ts";
+import { show, type Violation } from "../errors.ts";
+import { fieldPath } from "./violations.ts";
 
 /** What a Pod says, as the document that parseSandboxRequest takes, with the Pod's own paths. */
 export interface PodReading {
@@ -78,6 +78,9 @@ const POD: ObjectFields = {
   later: ["status"],
 };
 
+/** How the rule of a violation ends that is none for Kubernetes. */
+const NOT_IMPLEMENTED = "is not implemented by berth yet";
+
 const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
 
 /** Reads {apiVersion: v1, kind: Pod, metadata, spec}. */
@@ -93,9 +96,14 @@ export function readPod(pod: Readonly<Record<string, unknown>>): PodReading {
   return { document, violations, warnings };
 }
 
+/** Whether the manifest is right there, and berth not there yet. */
+export function isNotImplemented({ rule }: Violation): boolean {
+  return rule.endsWith(NOT_IMPLEMENTED);
+}
+
 function restartViolation(value: unknown): Violation {
   const known = typeof value === "string" && RESTART_POLICIES.includes(value);
-  const rule = known ? `${value} is not implemented by berth yet` : "is not a restart policy";
+  const rule = known ? `${value} ${NOT_IMPLEMENTED}` : "is not a restart policy";
   return { field: "spec.restartPolicy", rule, value: show(value), allowed: "Never" };
 }
 
@@ -122,7 +130,7 @@ function readField(value: unknown, field: Exclude<Field, "checked here">, path: 
 }
 
 function refusedField(key: string, value: unknown, fields: ObjectFields, path: readonly PropertyKey[]): Violation {
-  const rule = fields.later.includes(key) ? "is not implemented by berth yet" : "is not a field of a Pod";
+  const rule = fields.later.includes(key) ? NOT_IMPLEMENTED : "is not a field of a Pod";
   return { field: fieldPath([...path, key]), rule, value: show(value), allowed: "leave it out" };
 }
 

@@ -3,9 +3,9 @@
 import { z } from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
 import { leadsThroughProc } from "../bundle/process.ts";
-import { invalidRequest, type Violation } from "../errors.ts";
+import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
-import { show, violationsOf } from "./violations.ts";
+import { violationsOf } from "./violations.ts";
 
 export interface EnvVar {
   readonly name: string;

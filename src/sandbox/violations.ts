@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Violation } from "../errors.ts";
+import { show, type Violation } from "../errors.ts";
 
 /** Turns zod's issues into violations that name field, rule, value and way out. `input` is what was parsed. */
 export function violationsOf(error: z.ZodError, input: unknown): Violation[] {
@@ -63,17 +63,6 @@ export function fieldPath(path: readonly PropertyKey[]): string {
     (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`),
     "",
   );
-}
-
-/** The value for people: JSON, at most 200 characters. */
-export function show(value: unknown): string {
-  const json = JSON.stringify(value, (_key, inner: unknown) => (jsonHas(inner) ? inner : String(inner))) ?? String(value);
-  return json.length > 200 ? `${json.slice(0, 197)}...` : json;
-}
-
-/** JSON has neither bigint nor NaN and infinity. */
-function jsonHas(value: unknown): boolean {
-  return typeof value !== "bigint" && (typeof value !== "number" || Number.isFinite(value));
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
