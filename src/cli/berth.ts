@@ -3,7 +3,8 @@
 
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../observe/version.ts";
-import { report } from "./failure.ts";
+import { declareCheck } from "./check.ts";
+import { report, ToldError } from "./failure.ts";
 import { declareGlobals, globalsOf } from "./globals.ts";
 import { declareInspect } from "./inspect.ts";
 import { declareLogs } from "./logs.ts";
@@ -20,13 +21,15 @@ const WRONG_USAGE = 2;
 
 function program(): Command {
   const berth = new Command("berth")
-    .description("Runs sandboxes on this node: talks to berthd over its unix socket, or renders their config.json without it.")
+    .description(
+      "Runs sandboxes on this node: talks to berthd over its unix socket, or renders their config.json and checks their files without it.",
+    )
     .version(VERSION, "-V, --version", "print the version")
     .configureHelp({ showGlobalOptions: true })
     .exitOverride();
   declareGlobals(berth);
-  for (const declare of [declareRun, declarePs, declareInspect, declareLogs, declareStop, declareRm, declareRender, declareNode])
-    declare(berth);
+  const commands = [declareRun, declarePs, declareInspect, declareLogs, declareStop, declareRm, declareRender, declareCheck, declareNode];
+  for (const declare of commands) declare(berth);
   return berth.addHelpText(
     "after",
     `
@@ -51,7 +54,7 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // commander has said what is wrong; help and version that were asked for are no error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
-    report(error, globalsOf(berth).json);
+    if (!(error instanceof ToldError)) report(error, globalsOf(berth).json);
     return FAILED;
   }
 }

@@ -25,6 +25,14 @@ export class RefusedError extends Error {
   }
 }
 
+/** The command has told its refusal as its result: nothing is left but the exit code. */
+export class ToldError extends Error {
+  constructor() {
+    super("refused");
+    this.name = "ToldError";
+  }
+}
+
 /** gRPC's status codes by number. */
 const CODES = `OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED
   RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED`.split(/\s+/);
@@ -80,7 +88,7 @@ export function failureText({ message, violations, stage, container, logTail }: 
   ].join("\n");
 }
 
-function violationText({ field, rule, value, allowed }: Violation): string {
+export function violationText({ field, rule, value, allowed }: Violation): string {
   const found = value === "" ? "" : ` (found ${value})`;
   return `${field}${field === "" ? "" : ": "}${rule}${found}${allowed === "" ? "" : `; allowed: ${allowed}`}`;
 }
