@@ -1,8 +1,9 @@
-// `npm run quickstart`, `npm test` and `npm run bench`: makes the machine ready under whatever Node started this, then
+// `npm run quickstart`, `npm test`, `npm run test:conformance` and `npm run bench`: makes the machine ready under whatever Node started this, then
 // goes on under the pinned Node.
 import { delimiter, join } from "node:path";
 import { STATIC_CHECKS, runChecks } from "./test/checks.mjs";
 import { runVitest } from "./test/vitest.mjs";
+import { installOciSchema, OCI_SCHEMA } from "./setup/debian.mjs";
 import { SetupError } from "./setup/tools.mjs";
 import { currentRunsc, NoGoError } from "./runsc-current.mjs";
 import { ROOT, setup } from "./setup.mjs";
@@ -16,6 +17,7 @@ const COMMANDS = {
   quickstart: (args) => runProgram("src/dev/quickstart.ts", args),
   bench: (args) => runProgram("src/dev/bench.ts", args),
   check: async () => ((await runChecks(STATIC_CHECKS)) === 0 ? 0 : 1),
+  conformance: runConformance,
   test: runTests,
 };
 
@@ -23,6 +25,15 @@ const COMMANDS = {
 async function runProgram(file, args) {
   await setup();
   return runToEnd("node", [file, ...args]);
+}
+
+/** Against the schema of Debian's package when no other is named.
+ * @param {string[]} args */
+async function runConformance(args) {
+  await setup();
+  const isNamed = args.some((arg) => arg === "--oci-schema" || arg.startsWith("--oci-schema="));
+  if (!isNamed) installOciSchema((line) => console.error(`setup: ${line}`));
+  return runToEnd("node", ["src/dev/conformance.ts", ...(isNamed ? [] : ["--oci-schema", OCI_SCHEMA]), ...args]);
 }
 
 /** Every check, then every test; all run even when one fails, so that one run shows all.

@@ -1,5 +1,5 @@
 // Debian packages that berth's runtimes and tests need, each with what proves that it is there.
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { findCommand, requireRoot, run, SetupError } from "./tools.mjs";
 
 /** Package → whether what berth needs of it is there, from whatever package it came.
@@ -16,6 +16,20 @@ const PACKAGES = {
   // systemd-analyze reads the unit in a test; PID 1 may be anything.
   systemd: () => hasCommand("systemd-analyze"),
 };
+
+/** Where OCI_SCHEMA_PACKAGE has the JSON schema of the OCI runtime specification. */
+export const OCI_SCHEMA = "/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema";
+const OCI_SCHEMA_PACKAGE = "golang-github-opencontainers-specs-dev";
+
+/** Nothing but the conformance run needs it. @param {(line: string) => void} say */
+export function installOciSchema(say) {
+  if (existsSync(OCI_SCHEMA)) return;
+  requireApt(OCI_SCHEMA_PACKAGE);
+  say(`installing ${OCI_SCHEMA_PACKAGE} (apt-get)`);
+  aptGet(["update"]);
+  aptGet(["install", "--yes", "--no-install-recommends", OCI_SCHEMA_PACKAGE]);
+  if (!existsSync(OCI_SCHEMA)) throw new SetupError(`${OCI_SCHEMA_PACKAGE} is installed, but there is no ${OCI_SCHEMA}: give --oci-schema DIR`);
+}
 
 /** @returns {string[]} */
 export function missingDebianPackages() {
