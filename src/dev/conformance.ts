@@ -38,7 +38,9 @@ function ociValidator(folder: string): (config: unknown) => string[] {
   if (validate === undefined) throw new Error(`the schema in ${folder} cannot be compiled`);
   return (config) => {
     if (validate(config) === true) return [];
-    return (validate.errors ?? []).map(({ instancePath, message = "is wrong" }) => `${instancePath === "" ? "/" : instancePath} ${message}`);
+    return (validate.errors ?? []).map(
+      ({ instancePath, message = "is wrong" }) => `${instancePath === "" ? "/" : instancePath} ${message}`,
+    );
   };
 }
 
@@ -73,12 +75,22 @@ function report({ title, cases, failures }: Outcome): boolean {
   return ok;
 }
 
-const { values } = parseArgs({ options: { "oci-schema": { type: "string" }, "pod-security": { type: "string" } } });
-const { "oci-schema": ociSchema, "pod-security": podSecurity } = values;
-const outcomes = [
-  ...(ociSchema === undefined ? [] : [bundlesAgainstSchema(resolve(ociSchema))]),
-  ...(podSecurity === undefined ? [] : [podsAgainstLevels(resolve(podSecurity))]),
-];
-const passed = outcomes.map(report);
-if (podSecurity === undefined) console.log("not run: Pods against the Pod Security Standards, for want of --pod-security DIR");
-process.exitCode = passed.length > 0 && passed.every(Boolean) ? 0 : 1;
+function conformance(): boolean {
+  const { values } = parseArgs({ options: { "oci-schema": { type: "string" }, "pod-security": { type: "string" } } });
+  const { "oci-schema": ociSchema, "pod-security": podSecurity } = values;
+  const outcomes = [
+    ...(ociSchema === undefined ? [] : [bundlesAgainstSchema(resolve(ociSchema))]),
+    ...(podSecurity === undefined ? [] : [podsAgainstLevels(resolve(podSecurity))]),
+  ];
+  if (outcomes.length === 0) throw new Error("neither --oci-schema DIR nor --pod-security DIR is given");
+  const passed = outcomes.map(report);
+  if (podSecurity === undefined) console.log("not run: Pods against the Pod Security Standards, for want of --pod-security DIR");
+  return passed.every(Boolean);
+}
+
+try {
+  process.exitCode = conformance() ? 0 : 1;
+} catch (error) {
+  console.error(`conformance: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -337,6 +337,9 @@ test.for([
   [["stop", "x", "--grace", "soon"], 2],
   [["rm", "x", "--grace", "3601"], 2],
   [["render", "-f", "x", "--image-config", "a=1", "--image-config", "a=2"], 2],
+  [["check"], 2],
+  [["check", "-f", "x", "--level", "strict"], 2],
+  [["check", "-f", "x", "--policy", "y"], 2],
   [["--help"], 0],
   [["help", "run"], 0],
   [["--version"], 0],
@@ -349,7 +352,7 @@ test.for([
 
 test("it tells its version, and every command has help with an example", async () => {
   expect((await berth(["--version"])).stdout).toBe(`${VERSION}\n`);
-  for (const command of ["run", "ps", "inspect", "logs", "stop", "rm", "render", "node"]) {
+  for (const command of ["run", "ps", "inspect", "logs", "stop", "rm", "render", "check", "node"]) {
     expect((await berth([command, "--help"])).stdout).toMatch(new RegExp(`Example:\\n  berth ${command}`));
   }
 });

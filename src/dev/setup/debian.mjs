@@ -28,7 +28,8 @@ export function installOciSchema(say) {
   say(`installing ${OCI_SCHEMA_PACKAGE} (apt-get)`);
   aptGet(["update"]);
   aptGet(["install", "--yes", "--no-install-recommends", OCI_SCHEMA_PACKAGE]);
-  if (!existsSync(OCI_SCHEMA)) throw new SetupError(`${OCI_SCHEMA_PACKAGE} is installed, but there is no ${OCI_SCHEMA}: give --oci-schema DIR`);
+  if (!existsSync(OCI_SCHEMA))
+    throw new SetupError(`${OCI_SCHEMA_PACKAGE} is installed, but there is no ${OCI_SCHEMA}: give --oci-schema DIR`);
 }
 
 /** @returns {string[]} */
