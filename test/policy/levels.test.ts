@@ -28,7 +28,8 @@ describe.each(CASES)("$level: $control: $fields.0", ({ level, control, fields, g
 
   test("admits what the standard allows", () => {
     for (const field of fields) {
-      for (const value of good) expect(levelViolations(withField(start(), field, value), level), `${field} ${JSON.stringify(value)}`).toEqual([]);
+      for (const value of good)
+        expect(levelViolations(withField(start(), field, value), level), `${field} ${JSON.stringify(value)}`).toEqual([]);
     }
   });
 
