@@ -3,6 +3,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { EnforcementEntry } from "../bundle/enforcement.ts";
+import type { Origin as OriginEntry } from "../bundle/explain.ts";
 import { type NodeInfoResponse, NodeInfoResponseSchema } from "../gen/berth/v1/node_pb.js";
 import {
   ContainerState,
@@ -16,6 +17,9 @@ import {
   type LogEntry,
   LogEntrySchema,
   LogStream,
+  type Origin,
+  OriginKind,
+  OriginSchema,
   type SandboxesRenderResponse,
   SandboxesRenderResponseSchema,
 } from "../gen/berth/v1/sandboxes_pb.js";
@@ -74,17 +78,30 @@ function enforcementMessage({ container, property, requested, enforced, mechanis
 }
 
 interface Rendered {
-  readonly bundles: readonly { readonly container: string; readonly configJson: string }[];
+  readonly bundles: readonly { readonly container: string; readonly configJson: string; readonly provenance: readonly OriginEntry[] }[];
   readonly enforcement: readonly EnforcementEntry[];
   readonly warnings: readonly string[];
 }
 
 export function renderMessage({ bundles, enforcement, warnings }: Rendered): SandboxesRenderResponse {
   return create(SandboxesRenderResponseSchema, {
-    bundles: bundles.map(({ container, configJson }) => ({ container, configJson })),
+    bundles: bundles.map(({ container, configJson, provenance }) => ({ container, configJson, provenance: provenance.map(originMessage) })),
     enforcement: enforcement.map(enforcementMessage),
     warnings: [...warnings],
   });
+}
+
+const ORIGIN_KINDS: Readonly<Record<OriginEntry["kind"], OriginKind>> = {
+  default: OriginKind.DEFAULT,
+  node: OriginKind.NODE,
+  image: OriginKind.IMAGE,
+  request: OriginKind.REQUEST,
+  runtime: OriginKind.RUNTIME,
+  placement: OriginKind.PLACEMENT,
+};
+
+function originMessage({ pointer, kind, source }: OriginEntry): Origin {
+  return create(OriginSchema, { pointer, kind: ORIGIN_KINDS[kind], source });
 }
 
 export function nodeMessage({ memoryBytes, runtimeClasses, ...info }: NodeInfo): NodeInfoResponse {

@@ -1,6 +1,6 @@
 /** Requests: from messages to what the rooms below take. Pure; every fault is a violation with the field's path. */
 
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { invalidRequest, show, type Violation } from "../errors.ts";
 import {
@@ -11,10 +11,14 @@ import {
   type ObjectMeta,
   type SandboxSpec,
   SandboxSpecSchema,
+  type SandboxSecurityContext,
+  type SandboxSecurityContextSchema,
   type SecurityContext,
+  type SecurityContextSchema,
+  SupplementalGroupsPolicy,
 } from "../gen/berth/v1/sandbox_pb.js";
 import type { SandboxesGetRequest, SandboxesListRequest } from "../gen/berth/v1/sandboxes_pb.js";
-import type { SandboxRequest, SandboxSpec as ParsedSpec } from "../sandbox/spec.ts";
+import type { SandboxRequest, SandboxSpec as ParsedSpec, SecurityContext as ParsedContext } from "../sandbox/spec.ts";
 import { parseTogether } from "../sandbox/together.ts";
 
 /** The part that Create and Render share. */
@@ -33,8 +37,37 @@ function metadataDocument({ namespace, name, labels }: ObjectMeta): unknown {
   return set({ namespace, name, labels });
 }
 
-function specDocument({ runtimeClassName, containers }: SandboxSpec): unknown {
-  return set({ runtimeClassName, containers: containers.map(containerDocument) });
+function specDocument({ runtimeClassName, containers, securityContext, hostname, requireEnforcement }: SandboxSpec): unknown {
+  return set({
+    runtimeClassName,
+    containers: containers.map(containerDocument),
+    securityContext: securityContext && sandboxSecurityDocument(securityContext),
+    hostname,
+    requireEnforcement,
+  });
+}
+
+function sandboxSecurityDocument(context: SandboxSecurityContext): unknown {
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy } = context;
+  return set({
+    runAsUser: idOf(runAsUser),
+    runAsGroup: idOf(runAsGroup),
+    runAsNonRoot,
+    supplementalGroups: supplementalGroups.map(Number),
+    supplementalGroupsPolicy: GROUPS_POLICIES.get(supplementalGroupsPolicy) ?? supplementalGroupsPolicy,
+  });
+}
+
+/** Any other number is left to the parser, which refuses it by name. */
+const GROUPS_POLICIES = new Map<SupplementalGroupsPolicy, string>([
+  [SupplementalGroupsPolicy.UNSPECIFIED, "Merge"],
+  [SupplementalGroupsPolicy.MERGE, "Merge"],
+  [SupplementalGroupsPolicy.STRICT, "Strict"],
+]);
+
+/** Larger numbers lose digits here, but not their being too large. */
+function idOf(id: bigint | undefined): number | undefined {
+  return id === undefined ? undefined : Number(id);
 }
 
 function containerDocument({ name, image, command, args, env, workingDir, securityContext }: Container): unknown {
@@ -50,11 +83,16 @@ function containerDocument({ name, image, command, args, env, workingDir, securi
   });
 }
 
-function securityDocument({ capabilities, runAsUser, runAsGroup }: SecurityContext): unknown {
+function securityDocument({ capabilities, runAsUser, runAsGroup, ...others }: SecurityContext): unknown {
+  const { runAsNonRoot, allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = others;
   return set({
     capabilities: capabilities && set({ add: capabilities.add, drop: capabilities.drop, ambient: ambientOf(capabilities) }),
-    runAsUser: runAsUser === undefined ? undefined : Number(runAsUser),
-    runAsGroup: runAsGroup === undefined ? undefined : Number(runAsGroup),
+    runAsUser: idOf(runAsUser),
+    runAsGroup: idOf(runAsGroup),
+    runAsNonRoot,
+    allowPrivilegeEscalation,
+    readOnlyRootFilesystem,
+    umask,
   });
 }
 
@@ -117,22 +155,49 @@ export function sandboxMessages({ metadata, spec }: SandboxRequest): {
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(
-      ({ name, image, command, args, env, workingDir, securityContext: { capabilities, runAsUser, runAsGroup } }) => ({
-        name,
-        image,
-        command: [...command],
-        args: [...args],
-        env: env.map((variable) => ({ name: variable.name, value: variable.value })),
-        workingDir,
-        securityContext: {
-          capabilities: { add: [...capabilities.add], drop: [...capabilities.drop], ...ambientMessage(capabilities.ambient) },
-          ...(runAsUser === undefined ? {} : { runAsUser: BigInt(runAsUser) }),
-          ...(runAsGroup === undefined ? {} : { runAsGroup: BigInt(runAsGroup) }),
-        },
-      }),
-    ),
+    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext }) => ({
+      name,
+      image,
+      command: [...command],
+      args: [...args],
+      env: env.map((variable) => ({ name: variable.name, value: variable.value })),
+      workingDir,
+      securityContext: securityMessage(securityContext),
+    })),
+    securityContext: sandboxSecurityMessage(spec.securityContext),
+    hostname: spec.hostname,
+    requireEnforcement: spec.requireEnforcement,
   });
+}
+
+function securityMessage({
+  capabilities,
+  runAsUser,
+  runAsGroup,
+  ...others
+}: ParsedContext): MessageInitShape<typeof SecurityContextSchema> {
+  return {
+    capabilities: { add: [...capabilities.add], drop: [...capabilities.drop], ...ambientMessage(capabilities.ambient) },
+    ...present({ runAsUser: bigId(runAsUser), runAsGroup: bigId(runAsGroup), ...others }),
+  };
+}
+
+function sandboxSecurityMessage(context: ParsedSpec["securityContext"]): MessageInitShape<typeof SandboxSecurityContextSchema> {
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy } = context;
+  return {
+    ...present({ runAsUser: bigId(runAsUser), runAsGroup: bigId(runAsGroup), runAsNonRoot }),
+    supplementalGroups: supplementalGroups.map(BigInt),
+    supplementalGroupsPolicy: supplementalGroupsPolicy === "Strict" ? SupplementalGroupsPolicy.STRICT : SupplementalGroupsPolicy.MERGE,
+  };
+}
+
+const bigId = (id: number | undefined): bigint | undefined => (id === undefined ? undefined : BigInt(id));
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the fields that are not set. */
+function present<T extends object>(fields: T): Present<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
 }
 
 function ambientMessage(ambient: "never" | "auto" | readonly string[]): { ambientMode: AmbientMode; ambient: string[] } {

@@ -1,6 +1,8 @@
 /** What becomes of each property that was asked for: enforced or not, by what means, what to do. Pure. */
 
+import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
 import { type Capability, type CapabilityRequest, type CapabilitySets, finalCapabilities } from "./capabilities.ts";
+import type { EffectiveSecurity } from "./security.ts";
 
 /** What becomes of one property that was asked for. */
 export interface EnforcementEntry {
@@ -16,32 +18,33 @@ export interface EnforcementEntry {
   note: string;
 }
 
+/** What the report depends on of what a runtime can do. */
+export type EnforcementTraits = Pick<RuntimeTraits, "ambient" | "umask" | "setuid">;
+
 export interface EnforcementInput {
   readonly container: string;
   readonly request: {
     readonly capabilities: CapabilityRequest;
-    readonly runAsUser?: number | undefined;
-    readonly runAsGroup?: number | undefined;
+    readonly allowPrivilegeEscalation?: boolean | undefined;
+    readonly readOnlyRootFilesystem?: boolean | undefined;
+    readonly umask?: number | undefined;
   };
+  /** The container's user and groups with the sandbox's behind them. */
+  readonly security: EffectiveSecurity;
   readonly uid: number;
   readonly sets: CapabilitySets;
-  readonly adapter: "runsc" | "runc" | "crun";
-  /** The runtime passes ambient capabilities on. */
-  readonly ambient: boolean;
+  readonly adapter: AdapterName;
+  readonly traits: EnforcementTraits;
   /** What the node's agent may give under a runtime that shares the kernel; undefined when not known. */
   readonly nodeCapabilities: ReadonlySet<string> | undefined;
 }
 
 export function containerEnforcement(input: EnforcementInput): EnforcementEntry[] {
-  return [...addEntries(input), ...dropEntries(input), ...ambientEntries(input), ...userEntries(input)];
+  return [...addEntries(input), ...dropEntries(input), ...ambientEntries(input), ...userEntries(input), ...processEntries(input)];
 }
 
 /** Capabilities of the final set that the agent's own bounding set lacks: runc and crun cannot give them. */
-export function missingOnNode(
-  request: CapabilityRequest,
-  adapter: EnforcementInput["adapter"],
-  node: ReadonlySet<string> | undefined,
-): Capability[] {
+export function missingOnNode(request: CapabilityRequest, adapter: AdapterName, node: ReadonlySet<string> | undefined): Capability[] {
   if (adapter === "runsc" || node === undefined) return [];
   return finalCapabilities(request).filter((name) => !node.has(name));
 }
@@ -86,7 +89,7 @@ function missingEntries(input: EnforcementInput, added: readonly string[], byDef
 
 /** What execve leaves to a user that is not root, and what it clears. */
 function ambientOrCleared(input: EnforcementInput, names: readonly Capability[]): EnforcementEntry[] {
-  const kept = names.filter((name) => input.ambient && (input.sets.ambient ?? []).includes(name));
+  const kept = names.filter((name) => input.traits.ambient && (input.sets.ambient ?? []).includes(name));
   const cleared = names.filter((name) => !kept.includes(name));
   const mechanism = `execve clears permitted and effective for uid ${input.uid} unless a capability is ambient`;
   return [...grantedEntries(input, kept, "ambient set, "), ...about(input, cleared, { enforced: false, mechanism, note: wayOut(input) })];
@@ -102,7 +105,7 @@ function grantedEntries(input: EnforcementInput, names: readonly Capability[], h
 
 function wayOut(input: EnforcementInput): string {
   const asRoot = "run as user 0 and let the program drop to its user itself (SETUID, SETGID, SETPCAP)";
-  if (!input.ambient)
+  if (!input.traits.ambient)
     return `this runsc knows no ambient capabilities: ${asRoot}, or use a runsc of June 2026 or newer with capabilities.ambient: auto`;
   return `ask for capabilities.ambient: auto, or ${asRoot}`;
 }
@@ -118,26 +121,63 @@ function ambientEntries(input: EnforcementInput): EnforcementEntry[] {
   const ambient = input.sets.ambient ?? [];
   if (ambient.length === 0) return [];
   const common = { container: input.container, property: "securityContext.capabilities.ambient", requested: ambient.join(" ") };
-  if (input.ambient) return [{ ...common, enforced: true, mechanism: grantedBy(input), note: "" }];
+  if (input.traits.ambient) return [{ ...common, enforced: true, mechanism: grantedBy(input), note: "" }];
   return [{ ...common, enforced: false, mechanism: "runsc before June 2026 ignores ambient capabilities", note: wayOut(input) }];
 }
 
 function userEntries(input: EnforcementInput): EnforcementEntry[] {
-  const properties = ["runAsUser", "runAsGroup"] as const;
-  return properties.flatMap((name) => {
-    const value = input.request[name];
-    if (value === undefined) return [];
-    return [
-      {
-        container: input.container,
-        property: `securityContext.${name}`,
-        requested: String(value),
-        enforced: true,
-        mechanism: grantedBy(input),
-        note: "",
-      },
-    ];
-  });
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups } = input.security;
+  const byKernel = { enforced: true, mechanism: grantedBy(input), note: "" };
+  const groups = supplementalGroups.length === 0 ? undefined : supplementalGroups.join(" ");
+  return [
+    ...property(input, "runAsUser", runAsUser, byKernel),
+    ...property(input, "runAsGroup", runAsGroup, byKernel),
+    ...property(input, "runAsNonRoot", runAsNonRoot || undefined, {
+      enforced: true,
+      mechanism: "checked before anything was made",
+      note: "",
+    }),
+    ...property(input, "supplementalGroups", groups, byKernel),
+  ];
+}
+
+function processEntries(input: EnforcementInput): EnforcementEntry[] {
+  const { allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = input.request;
+  const octal = umask === undefined ? undefined : `0${umask.toString(8)}`;
+  return [
+    ...property(input, "allowPrivilegeEscalation", allowPrivilegeEscalation, escalationFate(input)),
+    ...property(input, "readOnlyRootFilesystem", readOnlyRootFilesystem, rootFate(input)),
+    ...property(input, "umask", octal, umaskFate(input)),
+  ];
+}
+
+function escalationFate({ request, adapter, traits }: EnforcementInput): Fate {
+  if (request.allowPrivilegeEscalation === false) {
+    return { enforced: true, mechanism: traits.setuid ? "no_new_privs" : "this runsc never lets a program gain privileges", note: "" };
+  }
+  if (adapter !== "runsc") return { enforced: true, mechanism: "the host's kernel", note: "" };
+  if (traits.setuid) return { enforced: true, mechanism: "runsc --allow-suid, a flag of the whole sandbox", note: "" };
+  const note = "use a runsc of 2026 or newer, or a runtime class of runc or crun";
+  return { enforced: false, mechanism: "this runsc never lets a setuid program gain privileges", note };
+}
+
+function rootFate({ adapter }: EnforcementInput): Fate {
+  const note = adapter === "runsc" ? "runsc mounts a writable tmpfs of its own on a /tmp that is empty in the image" : "";
+  return { enforced: true, mechanism: "mount of the root filesystem", note };
+}
+
+function umaskFate({ adapter, traits }: EnforcementInput): Fate {
+  if (traits.umask) return { enforced: true, mechanism: adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel", note: "" };
+  return {
+    enforced: false,
+    mechanism: "runsc before 2026 ignores it (0022)",
+    note: "set it in the program, or use a runsc of 2026 or newer",
+  };
+}
+
+/** The entry about one field of the security context; none when it was not set. */
+function property(input: EnforcementInput, name: string, value: string | number | boolean | undefined, fate: Fate): EnforcementEntry[] {
+  return value === undefined ? [] : about(input, [String(value)], fate, name);
 }
 
 /** One line for people for each entry that is not enforced. */

@@ -6,6 +6,7 @@ export interface OciUser {
   uid: number;
   gid: number;
   additionalGids?: number[];
+  umask?: number;
 }
 
 /** Values are bigint because RLIM_INFINITY (2^64 - 1) is no exact number. */
@@ -23,6 +24,7 @@ export interface OciProcess {
   cwd: string;
   capabilities: CapabilitySets;
   rlimits: OciRlimit[];
+  noNewPrivileges?: true;
 }
 
 export interface OciMount {

@@ -1,15 +1,17 @@
 /** The one function from an admitted spec to bundles. Create and `berth render` both call it. Pure and synchronous. */
 
+import { invalidRequest } from "../errors.ts";
 import type { ImageConfig, UserDatabase } from "../image/image.ts";
 import type { AdapterName } from "../runtime/runtime.ts";
 import type { ContainerSpec, SandboxRequest } from "../sandbox/spec.ts";
 import { baselineLinux, baselineMounts, type Isolation, type NamespacePaths } from "./baseline.ts";
 import { type CapabilityMode, capabilitySets, finalCapabilities } from "./capabilities.ts";
-import { containerEnforcement, type EnforcementEntry, enforcementWarnings } from "./enforcement.ts";
+import { containerEnforcement, type EnforcementEntry, type EnforcementTraits, enforcementWarnings } from "./enforcement.ts";
 import { configJson, type OciConfig } from "./oci.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
 import { processArgs, processCwd, processEnv, processRlimits } from "./process.ts";
-import { resolveUser } from "./user.ts";
+import { effectiveSecurity, securityField } from "./security.ts";
+import { isNamedByImage, resolveUser } from "./user.ts";
 
 /** How a runtime differs from another in what must be written for it. The same for every version of an adapter. */
 export interface RenderTraits {
@@ -31,16 +33,24 @@ export interface ContainerPlace {
   readonly rootfs: string;
 }
 
+/** What rendering reads of an image. */
+export interface RenderImage {
+  readonly config: ImageConfig;
+  readonly users: UserDatabase;
+  /** Digest of the manifest; undefined where only a config was given. Only provenance depends on it. */
+  readonly digest: string | undefined;
+}
+
 export interface RenderInput {
   readonly request: SandboxRequest;
   readonly adapter: AdapterName;
   readonly capabilityMode: CapabilityMode;
-  /** The runtime passes ambient capabilities on. Only the enforcement report depends on it. */
-  readonly ambient: boolean;
+  /** Only the enforcement report depends on it. */
+  readonly traits: EnforcementTraits;
   /** What berthd itself may give; undefined when not known. Only the enforcement report depends on it. */
   readonly nodeCapabilities: ReadonlySet<string> | undefined;
   /** By container name. */
-  readonly images: ReadonlyMap<string, { readonly config: ImageConfig; readonly users: UserDatabase }>;
+  readonly images: ReadonlyMap<string, RenderImage>;
   readonly pause: ContainerPlace;
   /** By container name. */
   readonly places: ReadonlyMap<string, ContainerPlace>;
@@ -83,7 +93,7 @@ function pauseConfig(input: RenderInput): OciConfig {
     ociVersion: "1.0.2",
     process: pauseProcess(leakingRlimits),
     root: { path: input.pause.rootfs, readonly: true },
-    hostname: input.request.metadata.name,
+    hostname: input.request.spec.hostname || input.request.metadata.name,
     mounts: baselineMounts(isolation),
     annotations: annotations("sandbox", input, PAUSE_NAME),
     linux: baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, input.pause.id) }),
@@ -99,8 +109,11 @@ function renderApp(
   const image = input.images.get(container.name);
   const place = input.places.get(container.name);
   if (!image || !place) throw new Error(`no image or place for container ${container.name}`);
-  const { capabilities, runAsUser, runAsGroup } = container.securityContext;
-  const user = resolveUser({ runAsUser, runAsGroup, imageUser: image.config.user, users: image.users });
+  const { capabilities, allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = container.securityContext;
+  const security = effectiveSecurity(input.request.spec, container);
+  const resolved = resolveUser({ ...security, imageUser: image.config.user, users: image.users });
+  if (security.runAsNonRoot) refuseRoot(input, index, { uid: resolved.uid, imageUser: image.config.user });
+  const user = umask === undefined ? resolved : { ...resolved, umask };
   const sets = capabilitySets(capabilities, user.uid, input.capabilityMode);
   const config: OciConfig = {
     ociVersion: "1.0.2",
@@ -112,16 +125,34 @@ function renderApp(
       cwd: processCwd(container, image.config),
       capabilities: sets,
       rlimits: processRlimits(leakingRlimits),
+      ...(allowPrivilegeEscalation === false ? { noNewPrivileges: true } : {}),
     },
-    root: { path: place.rootfs, readonly: false },
+    root: { path: place.rootfs, readonly: readOnlyRootFilesystem ?? false },
     mounts: baselineMounts(isolation),
     annotations: annotations("container", input, container.name),
     linux: baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
   };
-  const { adapter, ambient, nodeCapabilities } = input;
-  const request = container.securityContext;
-  const enforcement = containerEnforcement({ container: container.name, request, uid: user.uid, sets, adapter, ambient, nodeCapabilities });
+  const { adapter, traits, nodeCapabilities } = input;
+  const about = { container: container.name, request: container.securityContext, security, uid: user.uid, sets };
+  const enforcement = containerEnforcement({ ...about, adapter, traits, nodeCapabilities });
   return { name: container.name, config, enforcement };
+}
+
+/** runAsNonRoot: not as user 0, and not as a user that only the image can say the number of, as in Kubernetes. */
+function refuseRoot({ request }: RenderInput, index: number, { uid, imageUser }: { uid: number; imageUser: string }): void {
+  const { runAsUser } = effectiveSecurity(request.spec, request.spec.containers[index] as ContainerSpec);
+  const named = isNamedByImage({ runAsUser, imageUser });
+  if (uid !== 0 && !named) return;
+  const why = named
+    ? `the image gives its user by name (${JSON.stringify(imageUser)}), which cannot be verified`
+    : "the container would run as user 0";
+  const violation = { rule: `forbids it: ${why}`, value: "true", allowed: "runAsUser with a number above 0" };
+  throw invalidRequest([{ field: securityField(request.spec, index, "runAsNonRoot"), ...violation }]);
+}
+
+/** Whether runsc needs --allow-suid, a flag that counts for the whole sandbox. */
+export function needsSetuid(containers: readonly ContainerSpec[]): boolean {
+  return containers.some((container) => container.securityContext.allowPrivilegeEscalation === true);
 }
 
 /** runsc groups containers to a sandbox by these; the others ignore them. */

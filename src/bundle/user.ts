@@ -7,6 +7,9 @@ import type { OciUser } from "./oci.ts";
 export interface UserRequest {
   readonly runAsUser?: number | undefined;
   readonly runAsGroup?: number | undefined;
+  readonly supplementalGroups: readonly number[];
+  /** Merge adds the groups of the image's /etc/group that list the user, Strict does not. */
+  readonly supplementalGroupsPolicy: "Merge" | "Strict";
   /** USER of the image config; empty when it says nothing. */
   readonly imageUser: string;
   readonly users: UserDatabase;
@@ -14,22 +17,35 @@ export interface UserRequest {
 
 /**
  * The user that a container's process runs as: request, image USER, root. Without a group the user's own of /etc/passwd, else 0.
- * Supplementary groups are those of /etc/group that list the user, primary first (CVE-2023-25173); an image USER that names a group
- * has that one only, as Docker defines it. Throws UserUnresolvable when a name is unknown.
+ * Further groups are those asked for and, with policy Merge, those of /etc/group that list the user, primary first
+ * (CVE-2023-25173); an image USER that names a group has no others of the file, as Docker defines it.
+ * Throws UserUnresolvable when a name is unknown.
  */
 export function resolveUser(request: UserRequest): OciUser {
-  const { runAsUser, runAsGroup, imageUser } = request;
-  if (runAsUser === undefined && runAsGroup === undefined && imageUser === "") return { uid: 0, gid: 0 };
+  const { runAsUser, runAsGroup, imageUser, supplementalGroups } = request;
+  const nothingAsked = runAsUser === undefined && runAsGroup === undefined && supplementalGroups.length === 0;
+  if (nothingAsked && imageUser === "") return { uid: 0, gid: 0 };
   const [user, group] = runAsUser === undefined ? splitImageUser(imageUser) : [String(runAsUser), undefined];
   if (isNumeric(user) && group !== undefined && isNumeric(group)) {
     const gid = runAsGroup ?? numericId(group, imageUser);
-    return { uid: numericId(user, imageUser), gid, additionalGids: [gid] };
+    return { uid: numericId(user, imageUser), gid, additionalGids: withPrimary(gid, supplementalGroups) };
   }
   const account = findAccount(user, request.users, imageUser);
   const gid = runAsGroup ?? (group === undefined ? account.gid : findGroup(group, request.users, imageUser));
-  const listed = group === undefined ? groupsListing(account.name, request.users) : [];
-  const others = [...new Set(listed)].filter((id) => id !== gid).sort((a, b) => a - b);
-  return { uid: account.uid, gid, additionalGids: [gid, ...others] };
+  const merged = group === undefined && request.supplementalGroupsPolicy === "Merge";
+  const listed = merged ? groupsListing(account.name, request.users) : [];
+  return { uid: account.uid, gid, additionalGids: withPrimary(gid, [...listed, ...supplementalGroups]) };
+}
+
+/** Whether the user is one that the image gives by name: what uid it has is the image's word. */
+export function isNamedByImage(request: Pick<UserRequest, "runAsUser" | "imageUser">): boolean {
+  if (request.runAsUser !== undefined || request.imageUser === "") return false;
+  return !isNumeric(splitImageUser(request.imageUser)[0]);
+}
+
+/** Primary first, the others ascending, none twice. */
+function withPrimary(gid: number, others: readonly number[]): number[] {
+  return [gid, ...[...new Set(others)].filter((id) => id !== gid).sort((a, b) => a - b)];
 }
 
 function splitImageUser(imageUser: string): [string, string | undefined] {

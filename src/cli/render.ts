@@ -7,6 +7,7 @@ interface RenderOptions {
   readonly file: string;
   readonly out?: string;
   readonly config?: string;
+  readonly explain?: boolean;
   /** Files by container; the empty name is for all. */
   readonly imageConfig: ReadonlyMap<string, string>;
 }
@@ -27,6 +28,7 @@ export function declareRender(berth: Command): void {
       collect,
       new Map(),
     )
+    .option("--explain", "print config.json with the origin of each value beside it; with -o json: JSON pointer → origin, for each bundle")
     .option("--config <FILE>", "config of berthd with the node's runtime classes (default: /etc/berth/berth.yaml where it exists)")
     .addHelpText(
       "after",
@@ -48,7 +50,7 @@ function collect(text: string, before: ReadonlyMap<string, string>): ReadonlyMap
   return new Map([...before, [container, file]]);
 }
 
-async function render({ file, out, config, imageConfig }: RenderOptions, globals: Globals): Promise<void> {
+async function render({ file, out, config, explain = false, imageConfig }: RenderOptions, globals: Globals): Promise<void> {
   const [{ readSandboxFile, readText }, { renderOffline }, { nodeCapabilities }, { loadConfig }, { invalidRequest }] = await Promise.all([
     import("./file.ts"),
     import("../sandbox/offline.ts"),
@@ -67,15 +69,22 @@ async function render({ file, out, config, imageConfig }: RenderOptions, globals
   const imageConfigs = new Map<string, string>();
   for (const [container, path] of imageConfig) imageConfigs.set(container, await readText(path));
   const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), nodeCapabilities: nodeCapabilities() });
-  const bundles = result.bundles.map(({ container, configJson }) => ({ container, configJson }));
+  const { bundles } = result;
   if (out !== undefined) await writeBundles(out, bundles);
   if (globals.json) {
-    const configs = bundles.map(({ container, configJson }) => ({ container, config: JSON.parse(configJson) as unknown }));
+    const configs = bundles.map(({ container, configJson, provenance }) => ({
+      container,
+      config: JSON.parse(configJson) as unknown,
+      ...(explain ? { provenance: Object.fromEntries(provenance.map(({ pointer, kind, source }) => [pointer, { kind, source }])) } : {}),
+    }));
     printJson({ bundles: configs, enforcement: result.enforcement, warnings: [...warnings, ...result.warnings] });
     return;
   }
-  for (const { container, configJson } of bundles) {
-    print(out === undefined ? `==> ${container}/config.json <==\n${configJson.trimEnd()}\n` : `${out}/${container}/config.json`);
+  const { annotate } = await import("../bundle/explain.ts");
+  for (const { container, configJson, provenance } of bundles) {
+    if (out !== undefined) print(`${out}/${container}/config.json`);
+    const text = explain ? annotate(configJson, provenance) : configJson.trimEnd();
+    if (out === undefined || explain) print(`==> ${container}/config.json <==\n${text}\n`);
   }
   const { enforcementTable } = await import("./describe.ts");
   const report = enforcementTable(result.enforcement);

@@ -7,6 +7,7 @@ import { baselineMounts } from "../bundle/baseline.ts";
 import { configJson } from "../bundle/oci.ts";
 import { pauseProcess } from "../bundle/pause.ts";
 import { RENDER_TRAITS } from "../bundle/render.ts";
+import type { EnforcementTraits } from "../bundle/enforcement.ts";
 import { BerthError } from "../errors.ts";
 import type { Cgroups } from "../host/cgroups.ts";
 import { CommandError, type CommandResult, runCommand } from "../host/command.ts";
@@ -21,6 +22,8 @@ const TRIAL_TIMEOUT_MS = 10_000;
 const OLDEST_RUNSC = 2024_01_01;
 /** From this release on runsc passes ambient capabilities on. */
 const AMBIENT_RUNSC = 2026_06_01;
+/** From this release on runsc honours umask, and lets setuid programs gain privileges when it is told to. */
+const UMASK_RUNSC = 2026_01_01;
 
 export interface Probe {
   readonly version: string;
@@ -47,13 +50,21 @@ export async function probeRuntime(input: ProbeInput): Promise<Probe> {
   if (input.adapter === "runsc") checkRunscAge(version, input.binary);
   const platform =
     input.adapter === "runsc" ? (input.flags.find((flag) => flag.startsWith("--platform="))?.split("=")[1] ?? "systrap") : "";
-  const traits = await tryOut(input, platform);
-  return { version, platform, traits: { ambient: knowsAmbient(input.adapter, version), ...traits } };
+  const declared = traitsOfVersion(input.adapter, version);
+  const setuid = declared.setuid && (input.adapter !== "runsc" || (await hasFlag(input.binary, "allow-suid")));
+  return { version, platform, traits: { ...declared, setuid, ...(await tryOut(input, platform)) } };
 }
 
-/** Whether a runtime of this version passes ambient capabilities on. Also for a version that is only declared. */
-export function knowsAmbient(adapter: AdapterName, version: string): boolean {
-  return adapter !== "runsc" || (releaseDate(version) ?? 0) >= AMBIENT_RUNSC;
+/** What a runtime of this version can do, also when the version is only declared. */
+export function traitsOfVersion(adapter: AdapterName, version: string): EnforcementTraits {
+  const date = adapter === "runsc" ? (releaseDate(version) ?? 0) : Infinity;
+  return { ambient: date >= AMBIENT_RUNSC, umask: date >= UMASK_RUNSC, setuid: date >= UMASK_RUNSC };
+}
+
+/** Whether runsc knows a flag: it tells by `runsc flags`, and refuses to start with one that it does not know. */
+async function hasFlag(binary: string, flag: string): Promise<boolean> {
+  const { stdout, stderr } = await runOrExplain([binary, "flags"], VERSION_TIMEOUT_MS);
+  return new RegExp(`^\\s*-${flag}\\b`, "m").test(`${stdout}${stderr}`);
 }
 
 /** The date in a runsc version such as release-20260905.0 or 0.0~20240729, as a number. */

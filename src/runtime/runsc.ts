@@ -18,6 +18,8 @@ export interface RunscSandbox {
   readonly id: string;
   /** Some container has CAP_NET_RAW, which runsc takes away without the flag. */
   readonly rawSockets: boolean;
+  /** Some container asks for allowPrivilegeEscalation: true. */
+  readonly setuid: boolean;
 }
 
 export class Runsc implements Runtime {
@@ -67,6 +69,7 @@ export class Runsc implements Runtime {
       "--overlay2=none",
       ...(traits.ignoreCgroups ? ["--ignore-cgroups"] : []),
       ...(this.#sandbox.rawSockets ? ["--net-raw"] : []),
+      ...(this.#sandbox.setuid && traits.setuid ? ["--allow-suid"] : []),
       ...flags.filter((flag) => !flag.startsWith("--platform")),
     ];
   }

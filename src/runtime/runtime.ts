@@ -8,6 +8,10 @@ export type AdapterName = "runsc" | "runc" | "crun";
 export interface RuntimeTraits {
   /** Ambient capabilities reach an exec'ed process. */
   ambient: boolean;
+  /** process.user.umask is honoured. */
+  umask: boolean;
+  /** A setuid program can gain privileges; runsc needs a flag for it, which older ones do not have. */
+  setuid: boolean;
   /** The runtime must be told to leave cgroups alone. */
   ignoreCgroups: boolean;
   /** The runtime refuses a hybrid cgroup layout unless the v2 tree is hidden from it. */

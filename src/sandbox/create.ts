@@ -146,13 +146,14 @@ function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, na
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
   const withUsers = [...images].map(
-    ([name, image]) => [name, { config: image.config, users: readUserDatabase(places.get(name)?.rootfs ?? "") }] as const,
+    ([name, image]) =>
+      [name, { config: image.config, digest: image.digest, users: readUserDatabase(places.get(name)?.rootfs ?? "") }] as const,
   );
   return render({
     request: { metadata: record, spec: record.spec },
     adapter,
     capabilityMode: rooms.config.capabilityMode,
-    ambient: traits.ambient,
+    traits,
     nodeCapabilities: rooms.nodeCapabilities,
     images: new Map(withUsers),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
@@ -163,9 +164,23 @@ function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, na
 }
 
 function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {
+  if (record.spec.requireEnforcement) refuseUnenforced(rendered);
   for (const bundle of rendered.bundles) writeBundle(rooms.paths.bundles(record.id), bundle);
   record.enforcement = [...rendered.enforcement];
   record.warnings = [...rendered.warnings];
+}
+
+function refuseUnenforced({ enforcement }: RenderResult): void {
+  const unenforced = enforcement.filter((entry) => !entry.enforced);
+  if (unenforced.length === 0) return;
+  const violations = unenforced.map(({ container, property, requested, mechanism, note }) => ({
+    field: `${container}: ${property}`,
+    rule: `would not be enforced: ${mechanism}`,
+    value: requested,
+    allowed: note,
+  }));
+  const text = violations.map(({ field, value, rule }) => `${field} ${value} ${rule}`).join("; ");
+  throw new BerthError("NotEnforceable", `requireEnforcement is set, and ${text}`, { violations });
 }
 
 async function createContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {

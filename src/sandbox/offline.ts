@@ -1,13 +1,21 @@
 /** Rendering without a sandbox: the same function as a create, with placeholder ids and the paths of a default node. */
 
-import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
+import type { EnforcementTraits } from "../bundle/enforcement.ts";
+import { explain, type Origin } from "../bundle/explain.ts";
+import {
+  type ContainerPlace,
+  render,
+  type RenderedBundle,
+  type RenderImage,
+  type RenderInput,
+  type RenderResult,
+} from "../bundle/render.ts";
 import type { BerthConfig } from "../config.ts";
 import { toBerthError } from "../errors.ts";
-import type { ImageConfig, UserDatabase } from "../image/image.ts";
 import { parseImageConfig, resolveImage } from "../image/layout.ts";
 import { readUserDatabaseOfLayout } from "../image/users.ts";
 import { NodePaths } from "../paths.ts";
-import { knowsAmbient } from "../runtime/probe.ts";
+import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
 import { stopSignalNumber } from "./signals.ts";
 import type { ContainerSpec, SandboxRequest } from "./spec.ts";
@@ -21,28 +29,41 @@ export interface OfflineOptions {
   readonly imageConfigs: ReadonlyMap<string, string>;
   /** What the agent may give on this node under a runtime that shares the kernel. */
   readonly nodeCapabilities: ReadonlySet<string> | undefined;
-  /** Whether the class's binary passes ambient capabilities on; absent: by its declared version. */
-  readonly ambient?: boolean;
+  /** What the class's binary can do; absent: by its declared version. */
+  readonly traits?: EnforcementTraits;
 }
 
-/** Renders what a create would write. Throws what a create would throw for a bad image or user. */
-export async function renderOffline(request: SandboxRequest, options: OfflineOptions): Promise<RenderResult> {
+export interface ExplainedBundle extends RenderedBundle {
+  readonly provenance: readonly Origin[];
+}
+
+export interface ExplainedResult extends RenderResult {
+  readonly bundles: readonly ExplainedBundle[];
+}
+
+/** Renders what a create would write, and tells where each value comes from. Throws what a create would throw for a bad image or user. */
+export async function renderOffline(request: SandboxRequest, options: OfflineOptions): Promise<ExplainedResult> {
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
-  const images = new Map<string, OfflineImage>();
+  const images = new Map<string, RenderImage>();
   for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
   const pause = placeholderId(0);
-  return render({
+  const input: RenderInput = {
     request,
     adapter,
     capabilityMode: options.config.capabilityMode,
-    ambient: options.ambient ?? knowsAmbient(adapter, version),
+    traits: options.traits ?? traitsOfVersion(adapter, version),
     nodeCapabilities: options.nodeCapabilities,
     images,
     pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
     places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),
     namespaces: { net: namespace(pause, "net"), ipc: namespace(pause, "ipc"), uts: namespace(pause, "uts") },
     cgroup: `${options.config.cgroupRoot}/${pause}`,
-  });
+  };
+  const result = render(input);
+  return {
+    ...result,
+    bundles: result.bundles.map((bundle) => ({ ...bundle, provenance: explain(input, bundle.container, bundle.config) })),
+  };
 }
 
 const DEFAULT_PATHS = new NodePaths("/var/lib/berth", "/run/berth");
@@ -52,12 +73,7 @@ const namespace = (id: string, type: string): string => `${DEFAULT_PATHS.namespa
 /** 32 digits, pause first. */
 const placeholderId = (index: number): string => index.toString(16).padStart(32, "0");
 
-interface OfflineImage {
-  readonly config: ImageConfig;
-  readonly users: UserDatabase;
-}
-
-async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<OfflineImage> {
+async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<RenderImage> {
   try {
     const image = await readImage(container, replaced);
     // It is not written into the bundle, but a create would refuse it.
@@ -68,9 +84,9 @@ async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, s
   }
 }
 
-async function readImage(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<OfflineImage> {
+async function readImage(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<RenderImage> {
   const text = replaced.get(container.name) ?? replaced.get("");
-  if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {} };
+  if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {}, digest: undefined };
   const image = await resolveImage(container.image);
-  return { config: image.config, users: await readUserDatabaseOfLayout(image) };
+  return { config: image.config, users: await readUserDatabaseOfLayout(image), digest: image.digest };
 }

@@ -27,10 +27,27 @@ function words(text: string): readonly string[] {
 const CAPABILITIES: ObjectFields = { implemented: { add: "as it is", drop: "as it is" }, later: [] };
 
 const SECURITY_CONTEXT: ObjectFields = {
-  implemented: { capabilities: CAPABILITIES, runAsUser: "as it is", runAsGroup: "as it is" },
+  implemented: {
+    capabilities: CAPABILITIES,
+    runAsUser: "as it is",
+    runAsGroup: "as it is",
+    runAsNonRoot: "as it is",
+    allowPrivilegeEscalation: "as it is",
+    readOnlyRootFilesystem: "as it is",
+  },
+  later: words("appArmorProfile privileged procMount seLinuxOptions seccompProfile windowsOptions"),
+};
+
+const POD_SECURITY_CONTEXT: ObjectFields = {
+  implemented: {
+    runAsUser: "as it is",
+    runAsGroup: "as it is",
+    runAsNonRoot: "as it is",
+    supplementalGroups: "as it is",
+    supplementalGroupsPolicy: "as it is",
+  },
   later: words(`
-    allowPrivilegeEscalation appArmorProfile privileged procMount readOnlyRootFilesystem runAsNonRoot seLinuxOptions
-    seccompProfile windowsOptions
+    appArmorProfile fsGroup fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions seccompProfile sysctls windowsOptions
   `),
 };
 
@@ -54,12 +71,18 @@ const CONTAINER: ObjectFields = {
 };
 
 const POD_SPEC: ObjectFields = {
-  implemented: { runtimeClassName: "as it is", restartPolicy: "checked here", containers: [CONTAINER] },
+  implemented: {
+    runtimeClassName: "as it is",
+    restartPolicy: "checked here",
+    containers: [CONTAINER],
+    securityContext: POD_SECURITY_CONTEXT,
+    hostname: "as it is",
+  },
   later: words(`
     activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
-    ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets
+    ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostnameOverride imagePullSecrets
     initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
-    resourceClaims resources schedulerName schedulingGates securityContext serviceAccount serviceAccountName
+    resourceClaims resources schedulerName schedulingGates serviceAccount serviceAccountName
     setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations
     topologySpreadConstraints volumes workloadRef
   `),

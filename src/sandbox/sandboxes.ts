@@ -1,6 +1,5 @@
 /** All sandboxes of this node: who they are, what runs on each, and what callers may ask for. */
 
-import type { RenderResult } from "../bundle/render.ts";
 import { BerthError, toBerthError } from "../errors.ts";
 import { isAlive } from "../host/processes.ts";
 import { type LogRecord, readLog } from "../monitor/logs.ts";
@@ -9,7 +8,7 @@ import { createSandbox } from "./create.ts";
 import { endApps, type Grace, markEnded, takeDown } from "./ending.ts";
 import { watchExit } from "./exits.ts";
 import { type ContainerRecord, hasEnded, newRecord, type SandboxRecord } from "./record.ts";
-import { renderOffline } from "./offline.ts";
+import { type ExplainedResult, renderOffline } from "./offline.ts";
 import { type Rooms, runtimeContainer } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { moveTo } from "./state.ts";
@@ -120,10 +119,10 @@ export class Sandboxes {
   }
 
   /** What a create would write here and now, with placeholder ids. Touches nothing. */
-  async render(request: SandboxRequest): Promise<RenderResult> {
+  async render(request: SandboxRequest): Promise<ExplainedResult> {
     const { config, nodeCapabilities, runtimes } = this.#rooms;
     const { traits } = await runtimes.resolve(request.spec.runtimeClassName);
-    return await renderOffline(request, { config, imageConfigs: new Map(), nodeCapabilities, ambient: traits.ambient });
+    return await renderOffline(request, { config, imageConfigs: new Map(), nodeCapabilities, traits });
   }
 
   /** Takes up every sandbox of the journal: adopts what lives, undoes creations that were cut off, finishes stops and deletes. */

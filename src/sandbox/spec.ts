@@ -16,6 +16,20 @@ export interface SecurityContext {
   readonly capabilities: CapabilityRequest;
   readonly runAsUser?: number | undefined;
   readonly runAsGroup?: number | undefined;
+  readonly runAsNonRoot?: boolean | undefined;
+  readonly allowPrivilegeEscalation?: boolean | undefined;
+  readonly readOnlyRootFilesystem?: boolean | undefined;
+  /** 0 to 0777. */
+  readonly umask?: number | undefined;
+}
+
+/** What counts for every app that does not say otherwise. */
+export interface SandboxSecurityContext {
+  readonly runAsUser?: number | undefined;
+  readonly runAsGroup?: number | undefined;
+  readonly runAsNonRoot?: boolean | undefined;
+  readonly supplementalGroups: readonly number[];
+  readonly supplementalGroupsPolicy: "Merge" | "Strict";
 }
 
 export interface ContainerSpec {
@@ -33,6 +47,11 @@ export interface SandboxSpec {
   /** Empty: the node's default class. */
   readonly runtimeClassName: string;
   readonly containers: readonly ContainerSpec[];
+  readonly securityContext: SandboxSecurityContext;
+  /** Empty: the sandbox's name. */
+  readonly hostname: string;
+  /** What is not enforced is refused instead of reported. */
+  readonly requireEnforcement: boolean;
 }
 
 export interface SandboxMetadata {
@@ -164,10 +183,36 @@ const capabilities = z
     return { add, drop, ambient: ambient.map(({ name }) => name) };
   });
 
-const securityContext = z.strictObject({
-  capabilities: capabilities.prefault({}),
+const MAX_UMASK = 0o777;
+const umask = z.number({ error: "is not a whole number" }).refine((value) => Number.isInteger(value) && value >= 0 && value <= MAX_UMASK, {
+  error: "is not a file mode creation mask",
+  params: { allowed: `0 to ${MAX_UMASK} (0o777)` },
+});
+
+const securityContext = z
+  .strictObject({
+    capabilities: capabilities.prefault({}),
+    runAsUser: id.optional(),
+    runAsGroup: id.optional(),
+    runAsNonRoot: z.boolean().optional(),
+    allowPrivilegeEscalation: z.boolean().optional(),
+    readOnlyRootFilesystem: z.boolean().optional(),
+    umask: umask.optional(),
+  })
+  .superRefine(({ allowPrivilegeEscalation, capabilities }, context) => {
+    // As Kubernetes: whoever has SYS_ADMIN needs no setuid program to gain privileges.
+    if (allowPrivilegeEscalation !== false || !finalCapabilities(capabilities).includes("CAP_SYS_ADMIN")) return;
+    const message = "cannot be false with the capability SYS_ADMIN";
+    const params = { allowed: "leave it out, or do not add SYS_ADMIN" };
+    context.addIssue({ code: "custom", path: ["allowPrivilegeEscalation"], input: false, message, params });
+  });
+
+const sandboxSecurityContext = z.strictObject({
   runAsUser: id.optional(),
   runAsGroup: id.optional(),
+  runAsNonRoot: z.boolean().optional(),
+  supplementalGroups: z.array(id).prefault([]),
+  supplementalGroupsPolicy: z.enum(["Merge", "Strict"]).prefault("Merge"),
 });
 
 const envName = rule((name) => name !== "" && !name.includes("="), "is empty or contains '='", "a name without '='")(text);
@@ -227,5 +272,8 @@ const sandboxSchema = z.strictObject({
       "a DNS label",
     )(z.string()).prefault(""),
     containers,
+    securityContext: sandboxSecurityContext.prefault({}),
+    hostname: z.union([z.literal(""), dnsLabel(z.string())]).prefault(""),
+    requireEnforcement: z.boolean().prefault(false),
   }),
 });

@@ -77,7 +77,12 @@ export class MemorySandboxes implements SandboxesPort {
 
   async render(request: SandboxRequest): ReturnType<SandboxesPort["render"]> {
     this.#enter("render", request);
-    return { bundles: [{ container: "pause", configJson: "{}", config: {} as never }], enforcement: [], warnings: ["look out"] };
+    const provenance = [{ pointer: "/hostname", kind: "request" as const, source: "metadata.name" }];
+    return {
+      bundles: [{ container: "pause", configJson: "{}", config: {} as never, provenance }],
+      enforcement: [],
+      warnings: ["look out"],
+    };
   }
 }
 

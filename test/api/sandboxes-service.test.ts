@@ -5,7 +5,7 @@ import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
 import { BerthError, invalidRequest } from "../../src/errors.ts";
-import { AmbientMode } from "../../src/gen/berth/v1/sandbox_pb.js";
+import { AmbientMode, SupplementalGroupsPolicy } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { LogStream, SandboxesCreateRequestSchema } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import { BadRequestSchema } from "../../src/gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../src/gen/google/rpc/status_pb.js";
@@ -46,10 +46,22 @@ test("a request reaches the heart as it was parsed, and the record comes back as
           securityContext: {
             runAsUser: 0n,
             runAsGroup: 1000n,
+            runAsNonRoot: false,
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            umask: 0o27,
             capabilities: { add: ["net_admin"], drop: ["KILL"], ambientMode: AmbientMode.LIST, ambient: ["NET_ADMIN"] },
           },
         },
       ],
+      securityContext: {
+        runAsUser: 5n,
+        runAsNonRoot: true,
+        supplementalGroups: [7n, 8n],
+        supplementalGroupsPolicy: SupplementalGroupsPolicy.STRICT,
+      },
+      hostname: "host",
+      requireEnforcement: true,
     },
   });
   expect(api.sandboxes.calls[0]?.argument).toEqual({
@@ -69,13 +81,21 @@ test("a request reaches the heart as it was parsed, and the record comes back as
             securityContext: {
               runAsUser: 0,
               runAsGroup: 1000,
+              runAsNonRoot: false,
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              umask: 0o27,
               capabilities: { add: ["CAP_NET_ADMIN"], drop: ["CAP_KILL"], ambient: ["CAP_NET_ADMIN"] },
             },
           },
         ],
+        securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict" },
+        hostname: "host",
+        requireEnforcement: true,
       },
     },
   });
+  expect(sandbox?.spec?.securityContext).toMatchObject({ runAsUser: 5n, supplementalGroups: [7n, 8n] });
   expect(sandbox?.metadata).toMatchObject({ namespace: "default", name: "web", labels: { app: "web" } });
   expect(sandbox?.metadata?.createdAt).toMatchObject({ seconds: BigInt(Date.UTC(2026, 10, 21, 10) / 1000), nanos: 123_000_000 });
   expect(sandbox?.spec?.containers[0]?.securityContext).toMatchObject({ runAsUser: 0n, runAsGroup: 1000n });

@@ -34,16 +34,18 @@ export function requestOf(containers: readonly object[]): SandboxRequest {
   return parseSandboxRequest({ metadata: { name: "sandbox" }, spec: { containers: named } });
 }
 
-export function renderInput(apps: readonly App[], node: Node = {}): RenderInput {
+export function renderInput(apps: readonly App[], { ambient = true, ...node }: Node = {}): RenderInput {
   const request = requestOf(apps.map((app) => app.container ?? {}));
   const named = request.spec.containers.map(({ name }, index) => ({ name, app: apps[index] ?? {} }));
   return {
     request,
     adapter: "runc",
     capabilityMode: "merged",
-    ambient: true,
+    traits: { ambient, umask: true, setuid: true },
     nodeCapabilities: undefined,
-    images: new Map(named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {} }])),
+    images: new Map(
+      named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {}, digest: undefined }]),
+    ),
     pause: { id: "p".repeat(32), rootfs: "/var/lib/berth/pause" },
     places: new Map(named.map(({ name }) => [name, { id: name.padEnd(32, "0"), rootfs: `/var/lib/berth/rootfs/${name}` }])),
     namespaces: { net: "/run/berth/ns/net", ipc: "/run/berth/ns/ipc", uts: "/run/berth/ns/uts" },

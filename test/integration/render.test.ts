@@ -112,9 +112,11 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
     request: parseSandboxRequest(wanted),
     adapter,
     capabilityMode: "merged",
-    ambient: info?.features.includes("ambient") ?? false,
+    traits: { ambient: false, umask: false, setuid: false },
     nodeCapabilities: undefined,
-    images: new Map(wanted.spec.containers.map(({ name, image }) => [name, { config: image === full ? FULL : PLAIN, users: USERS }])),
+    images: new Map(
+      wanted.spec.containers.map(({ name, image }) => [name, { config: image === full ? FULL : PLAIN, users: USERS, digest: undefined }]),
+    ),
     pause: { id: sandbox.containerId("pause"), rootfs: `${node.state}/pause/rootfs` },
     places: new Map(
       wanted.spec.containers.map(({ name }) => {

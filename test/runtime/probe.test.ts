@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { knowsAmbient, releaseDate } from "../../src/runtime/probe.ts";
+import { releaseDate, traitsOfVersion } from "../../src/runtime/probe.ts";
 
 test.each([
   ["release-20260905.0", 20_260_905],
@@ -18,11 +18,15 @@ test.each(["", "VERSION_MISSING", "1.1.5+ds1", "go1.26", "release-2026", "releas
   },
 );
 
-test("ambient: runsc from June 2026 on, runc and crun always", () => {
-  expect(knowsAmbient("runsc", "release-20260531.0")).toBe(false);
-  expect(knowsAmbient("runsc", "release-20260601.0")).toBe(true);
-  expect(knowsAmbient("runsc", "0.0~20240729")).toBe(false);
-  expect(knowsAmbient("runsc", "something")).toBe(false);
-  expect(knowsAmbient("runc", "1.1.5+ds1")).toBe(true);
-  expect(knowsAmbient("crun", "")).toBe(true);
+test("ambient: runsc from June 2026 on; umask and setuid: from 2026 on; runc and crun always", () => {
+  const all = { ambient: true, umask: true, setuid: true };
+  const none = { ambient: false, umask: false, setuid: false };
+  expect(traitsOfVersion("runsc", "release-20260601.0")).toEqual(all);
+  expect(traitsOfVersion("runsc", "release-20260531.0")).toEqual({ ...all, ambient: false });
+  expect(traitsOfVersion("runsc", "release-20260101.0")).toEqual({ ...all, ambient: false });
+  expect(traitsOfVersion("runsc", "release-20251231.0")).toEqual(none);
+  expect(traitsOfVersion("runsc", "0.0~20240729")).toEqual(none);
+  expect(traitsOfVersion("runsc", "something")).toEqual(none);
+  expect(traitsOfVersion("runc", "1.1.5+ds1")).toEqual(all);
+  expect(traitsOfVersion("crun", "")).toEqual(all);
 });

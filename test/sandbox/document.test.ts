@@ -33,21 +33,34 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
     args: ["-c", "true"],
     env: [{ name: "A", value: "b" }, { name: "EMPTY" }],
     workingDir: "/tmp",
-    securityContext: { runAsUser: 1000, runAsGroup: 0, capabilities: { add: ["NET_ADMIN"], drop: ["all"] } },
+    securityContext: {
+      runAsUser: 1000,
+      runAsGroup: 0,
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { add: ["NET_ADMIN"], drop: ["all"] },
+    },
+  };
+  const common = {
+    runtimeClassName: "gvisor",
+    hostname: "h",
+    securityContext: { runAsUser: 7, runAsGroup: 8, runAsNonRoot: false, supplementalGroups: [9], supplementalGroupsPolicy: "Strict" },
   };
   const metadata = { namespace: "team-a", labels: { app: "web" } };
-  const asPod = read(pod({ runtimeClassName: "gvisor" }, container, metadata));
+  const asPod = read(pod(common, container, metadata));
   const asSandbox = read(
     sandbox({
       metadata: { name: "web", ...metadata },
-      spec: { runtimeClassName: "gvisor", containers: [{ ...SPEC.containers[0], ...container }] },
+      spec: { ...common, containers: [{ ...SPEC.containers[0], ...container }] },
     }),
   );
   expect(asPod).toEqual(asSandbox);
   expect(asPod.request).toEqual({
     metadata: { namespace: "team-a", name: "web", labels: { app: "web" } },
     spec: {
-      runtimeClassName: "gvisor",
+      ...common,
+      requireEnforcement: false,
       containers: [
         {
           name: "web",
@@ -59,7 +72,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
             { name: "EMPTY", value: "" },
           ],
           workingDir: "/tmp",
-          securityContext: { runAsUser: 1000, runAsGroup: 0, capabilities: { add: ["CAP_NET_ADMIN"], drop: ["ALL"], ambient: "never" } },
+          securityContext: { ...container.securityContext, capabilities: { add: ["CAP_NET_ADMIN"], drop: ["ALL"], ambient: "never" } },
         },
       ],
     },
@@ -125,7 +138,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     hostNetwork: false,
     hostPID: true,
     hostUsers: false,
-    hostname: "x",
     hostnameOverride: "x",
     imagePullSecrets: [{ name: "x" }],
     initContainers: [{ name: "x" }],
@@ -141,7 +153,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     resources: {},
     schedulerName: "x",
     schedulingGates: [],
-    securityContext: { runAsUser: 1 },
     serviceAccount: "x",
     serviceAccountName: "x",
     setHostnameAsFQDN: true,
@@ -175,12 +186,9 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
   }).map(([key, value]) => [`spec.containers[0].${key}`, pod({}, { [key]: value })] as const),
   ["spec.containers[0].env[1].valueFrom", pod({}, { env: [{ name: "A" }, { name: "B", valueFrom: { fieldRef: { fieldPath: "x" } } }] })],
   ...Object.entries({
-    allowPrivilegeEscalation: false,
     appArmorProfile: { type: "Unconfined" },
     privileged: true,
     procMount: "Default",
-    readOnlyRootFilesystem: true,
-    runAsNonRoot: true,
     seLinuxOptions: { level: "x" },
     seccompProfile: { type: "Unconfined" },
     windowsOptions: {},

@@ -1,6 +1,7 @@
 /** How fast render() is: the pure function alone, for a sandbox of pause and one app. */
 
 import { render, type RenderInput } from "../../bundle/render.ts";
+import { traitsOfVersion } from "../../runtime/probe.ts";
 import { parseSandboxRequest } from "../../sandbox/spec.ts";
 
 const WARM_UP = 500;
@@ -31,9 +32,9 @@ function renderInput(): RenderInput {
     request: parseSandboxRequest({ metadata: { name: "bench" }, spec: { runtimeClassName: "runsc", containers: [container] } }),
     adapter: "runsc",
     capabilityMode: "merged",
-    ambient: true,
+    traits: traitsOfVersion("runsc", "release-20260905.0"),
     nodeCapabilities: undefined,
-    images: new Map([["app", { config, users: {} }]]),
+    images: new Map([["app", { config, users: {}, digest: undefined }]]),
     pause: { id: id("0"), rootfs: "/var/lib/berth/pause/rootfs" },
     places: new Map([["app", { id: id("1"), rootfs: `/var/lib/berth/containers/${id("1")}/rootfs` }]]),
     namespaces: { net: "/run/berth/ns/0/net", ipc: "/run/berth/ns/0/ipc", uts: "/run/berth/ns/0/uts" },

@@ -112,6 +112,27 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
    * @generated from field: repeated berth.v1.Container containers = 2;
    */
   containers: Container[];
+
+  /**
+   * User and groups of every app that does not say otherwise.
+   *
+   * @generated from field: berth.v1.SandboxSecurityContext security_context = 3;
+   */
+  securityContext?: SandboxSecurityContext | undefined;
+
+  /**
+   * Host name inside: a DNS label of at most 63 characters. Empty means the sandbox's name.
+   *
+   * @generated from field: string hostname = 4;
+   */
+  hostname: string;
+
+  /**
+   * Refuse the creation when something that was asked for would not be enforced, instead of reporting it.
+   *
+   * @generated from field: bool require_enforcement = 5;
+   */
+  requireEnforcement: boolean;
 };
 
 /**
@@ -119,6 +140,54 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
  * Use `create(SandboxSpecSchema)` to create a new message.
  */
 export declare const SandboxSpecSchema: GenMessage<SandboxSpec>;
+
+/**
+ * SandboxSecurityContext holds what counts for every app; what a container says itself wins.
+ *
+ * @generated from message berth.v1.SandboxSecurityContext
+ */
+export declare type SandboxSecurityContext = Message<"berth.v1.SandboxSecurityContext"> & {
+  /**
+   * As in SecurityContext.
+   *
+   * @generated from field: optional int64 run_as_user = 1;
+   */
+  runAsUser?: bigint | undefined;
+
+  /**
+   * As in SecurityContext.
+   *
+   * @generated from field: optional int64 run_as_group = 2;
+   */
+  runAsGroup?: bigint | undefined;
+
+  /**
+   * As in SecurityContext.
+   *
+   * @generated from field: optional bool run_as_non_root = 3;
+   */
+  runAsNonRoot?: boolean | undefined;
+
+  /**
+   * Further groups of every app, 0 to 2147483647.
+   *
+   * @generated from field: repeated int64 supplemental_groups = 4;
+   */
+  supplementalGroups: bigint[];
+
+  /**
+   * Whether groups of the image's /etc/group that list the user are added. Unspecified means MERGE.
+   *
+   * @generated from field: berth.v1.SupplementalGroupsPolicy supplemental_groups_policy = 5;
+   */
+  supplementalGroupsPolicy: SupplementalGroupsPolicy;
+};
+
+/**
+ * Describes the message berth.v1.SandboxSecurityContext.
+ * Use `create(SandboxSecurityContextSchema)` to create a new message.
+ */
+export declare const SandboxSecurityContextSchema: GenMessage<SandboxSecurityContext>;
 
 /**
  * Container is one app container.
@@ -235,6 +304,34 @@ export declare type SecurityContext = Message<"berth.v1.SecurityContext"> & {
    * @generated from field: optional int64 run_as_group = 3;
    */
   runAsGroup?: bigint | undefined;
+
+  /**
+   * Refuse to run as user 0, and as a user that the image gives by name, which cannot be verified.
+   *
+   * @generated from field: optional bool run_as_non_root = 4;
+   */
+  runAsNonRoot?: boolean | undefined;
+
+  /**
+   * False sets no_new_privs: execve gives nothing that the process has not; setuid programs and file capabilities are without effect.
+   *
+   * @generated from field: optional bool allow_privilege_escalation = 5;
+   */
+  allowPrivilegeEscalation?: boolean | undefined;
+
+  /**
+   * Mount the container's root filesystem read-only.
+   *
+   * @generated from field: optional bool read_only_root_filesystem = 6;
+   */
+  readOnlyRootFilesystem?: boolean | undefined;
+
+  /**
+   * File mode creation mask, 0 to 511 (0777). Unset means the runtime's default, 0022.
+   *
+   * @generated from field: optional uint32 umask = 7;
+   */
+  umask?: number | undefined;
 };
 
 /**
@@ -579,6 +676,39 @@ export declare type Stage = Message<"berth.v1.Stage"> & {
  * Use `create(StageSchema)` to create a new message.
  */
 export declare const StageSchema: GenMessage<Stage>;
+
+/**
+ * SupplementalGroupsPolicy says where an app's further groups come from.
+ *
+ * @generated from enum berth.v1.SupplementalGroupsPolicy
+ */
+export enum SupplementalGroupsPolicy {
+  /**
+   * Not set: MERGE.
+   *
+   * @generated from enum value: SUPPLEMENTAL_GROUPS_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * supplemental_groups and those of the image's /etc/group that list the user.
+   *
+   * @generated from enum value: SUPPLEMENTAL_GROUPS_POLICY_MERGE = 1;
+   */
+  MERGE = 1,
+
+  /**
+   * supplemental_groups only.
+   *
+   * @generated from enum value: SUPPLEMENTAL_GROUPS_POLICY_STRICT = 2;
+   */
+  STRICT = 2,
+}
+
+/**
+ * Describes the enum berth.v1.SupplementalGroupsPolicy.
+ */
+export declare const SupplementalGroupsPolicySchema: GenEnum<SupplementalGroupsPolicy>;
 
 /**
  * AmbientMode says which capabilities a process keeps over execve when its user is not root.

@@ -479,6 +479,13 @@ export declare type Bundle = Message<"berth.v1.Bundle"> & {
    * @generated from field: string config_json = 2;
    */
   configJson: string;
+
+  /**
+   * Where each value of it comes from, in the order of the file.
+   *
+   * @generated from field: repeated berth.v1.Origin provenance = 3;
+   */
+  provenance: Origin[];
 };
 
 /**
@@ -486,6 +493,40 @@ export declare type Bundle = Message<"berth.v1.Bundle"> & {
  * Use `create(BundleSchema)` to create a new message.
  */
 export declare const BundleSchema: GenMessage<Bundle>;
+
+/**
+ * Origin says where one value of config.json comes from.
+ *
+ * @generated from message berth.v1.Origin
+ */
+export declare type Origin = Message<"berth.v1.Origin"> & {
+  /**
+   * JSON pointer (RFC 6901) of the value: a string, number, boolean, or an empty object or list.
+   *
+   * @generated from field: string pointer = 1;
+   */
+  pointer: string;
+
+  /**
+   * Kind of the source.
+   *
+   * @generated from field: berth.v1.OriginKind kind = 2;
+   */
+  kind: OriginKind;
+
+  /**
+   * The source for people: a field of the request, an entry of the image config, a setting of the node, or the reason of a default.
+   *
+   * @generated from field: string source = 3;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message berth.v1.Origin.
+ * Use `create(OriginSchema)` to create a new message.
+ */
+export declare const OriginSchema: GenMessage<Origin>;
 
 /**
  * LogStream is one of a container's two outputs.
@@ -519,6 +560,67 @@ export enum LogStream {
  * Describes the enum berth.v1.LogStream.
  */
 export declare const LogStreamSchema: GenEnum<LogStream>;
+
+/**
+ * OriginKind is the kind of source that a value of config.json has.
+ *
+ * @generated from enum berth.v1.OriginKind
+ */
+export enum OriginKind {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: ORIGIN_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * What berth writes for every container unless something else is asked for.
+   *
+   * @generated from enum value: ORIGIN_KIND_DEFAULT = 1;
+   */
+  DEFAULT = 1,
+
+  /**
+   * A setting of the node's berth.yaml.
+   *
+   * @generated from enum value: ORIGIN_KIND_NODE = 2;
+   */
+  NODE = 2,
+
+  /**
+   * The image's config.
+   *
+   * @generated from enum value: ORIGIN_KIND_IMAGE = 3;
+   */
+  IMAGE = 3,
+
+  /**
+   * The request.
+   *
+   * @generated from enum value: ORIGIN_KIND_REQUEST = 4;
+   */
+  REQUEST = 4,
+
+  /**
+   * A trait of the runtime that berth works around.
+   *
+   * @generated from enum value: ORIGIN_KIND_RUNTIME = 5;
+   */
+  RUNTIME = 5,
+
+  /**
+   * An id or path that berth gave.
+   *
+   * @generated from enum value: ORIGIN_KIND_PLACEMENT = 6;
+   */
+  PLACEMENT = 6,
+}
+
+/**
+ * Describes the enum berth.v1.OriginKind.
+ */
+export declare const OriginKindSchema: GenEnum<OriginKind>;
 
 /**
  * Sandboxes creates, shows and ends sandboxes. Every error carries a google.rpc.Status with berth.v1.ErrorDetail.

@@ -1,0 +1,247 @@
+/** Where each value of a rendered config.json comes from. Pure; looks at the same input as render. */
+
+import type { ContainerSpec } from "../sandbox/spec.ts";
+import { type Capability, DEFAULT_CAPABILITIES } from "./capabilities.ts";
+import type { OciConfig } from "./oci.ts";
+import { PAUSE_NAME } from "./pause.ts";
+import { RENDER_TRAITS, type RenderInput } from "./render.ts";
+import { effectiveSecurity, securityField } from "./security.ts";
+
+export type OriginKind = "default" | "node" | "image" | "request" | "runtime" | "placement";
+
+export interface Origin {
+  /** JSON pointer (RFC 6901) of a string, number, boolean, or an empty object or list. */
+  readonly pointer: string;
+  readonly kind: OriginKind;
+  /** For people: field of the request, entry of the image config, setting of the node, or the reason. */
+  readonly source: string;
+}
+
+/** The origin of every leaf, in the order of the file. Throws when one has none: a value that nobody can account for is a fault of berth. */
+export function explain(input: RenderInput, container: string, config: OciConfig): Origin[] {
+  const subject = subjectOf(input, container);
+  return leaves(config).map(({ path, value }) => {
+    const found = originOf(subject, path, value);
+    const pointer = pointerOf(path);
+    if (!found) throw new Error(`the value at ${pointer} of ${container}'s config.json has no origin`);
+    return { pointer, kind: found.kind, source: found.source };
+  });
+}
+
+type Found = Omit<Origin, "pointer">;
+
+/** What a config.json is about; `app` is absent for pause. */
+interface Subject {
+  readonly input: RenderInput;
+  readonly app: { readonly index: number; readonly spec: ContainerSpec } | undefined;
+}
+
+function subjectOf(input: RenderInput, container: string): Subject {
+  const index = input.request.spec.containers.findIndex(({ name }) => name === container);
+  const spec = input.request.spec.containers[index];
+  if (spec) return { input, app: { index, spec } };
+  if (container === PAUSE_NAME) return { input, app: undefined };
+  throw new Error(`there is no container ${container}`);
+}
+
+const byDefault = (source: string): Found => ({ kind: "default", source });
+const byRequest = (source: string): Found => ({ kind: "request", source });
+const placed = (source: string): Found => ({ kind: "placement", source });
+const quirk = (source: string): Found => ({ kind: "runtime", source });
+
+function originOf(subject: Subject, path: readonly string[], value: unknown): Found | undefined {
+  const [section, ...rest] = path;
+  switch (section) {
+    case "ociVersion":
+      return quirk("crun 1.8 refuses newer versions");
+    case "process":
+      return subject.app ? processOrigin(subject, subject.app, rest, value) : pauseOrigin(subject, rest);
+    case "root":
+      return rootOrigin(subject, rest);
+    case "hostname":
+      return byRequest(subject.input.request.spec.hostname === "" ? "metadata.name" : "spec.hostname");
+    case "mounts":
+      return byDefault(`mounts of every container under a runtime ${kernelOf(subject)}`);
+    case "annotations":
+      return placed("names the container and its sandbox: runsc groups containers by these");
+    case "linux":
+      return linuxOrigin(subject, rest);
+    default:
+      return undefined;
+  }
+}
+
+function kernelOf({ input }: Subject): string {
+  return RENDER_TRAITS[input.adapter].isolation === "own-kernel" ? "with a kernel of its own" : "that shares the host's kernel";
+}
+
+/** Nothing of a request changes pause. */
+function pauseOrigin(subject: Subject, [field]: readonly string[]): Found {
+  return field === "rlimits" ? rlimitOrigin(subject) : byDefault("pause is the same in every sandbox");
+}
+
+type App = NonNullable<Subject["app"]>;
+
+function processOrigin(subject: Subject, app: App, [field = "", ...rest]: readonly string[], value: unknown): Found | undefined {
+  switch (field) {
+    case "terminal":
+      return byDefault("no terminal");
+    case "user":
+      return userOrigin(subject, app, rest[0] ?? "", value);
+    case "args":
+      return argsOrigin(subject, app, Number(rest[0]));
+    case "env":
+      return envOrigin(subject, app, String(value));
+    case "cwd":
+      return cwdOrigin(subject, app);
+    case "capabilities":
+      return capabilityOrigin(subject, app, rest, value);
+    case "rlimits":
+      return rlimitOrigin(subject);
+    case "noNewPrivileges":
+      return byRequest(`${fieldOf(app)}.securityContext.allowPrivilegeEscalation`);
+    default:
+      return undefined;
+  }
+}
+
+const fieldOf = ({ index }: App): string => `spec.containers[${index}]`;
+
+/** Names an entry of the image's config. */
+function byImage({ input }: Subject, { spec }: App, entry: string): Found {
+  const digest = input.images.get(spec.name)?.digest;
+  return { kind: "image", source: `${entry} of ${digest ?? "the image config that was given"}` };
+}
+
+function userOrigin(subject: Subject, app: App, field: string, value: unknown): Found | undefined {
+  const { spec } = subject.input.request;
+  const security = effectiveSecurity(spec, app.spec);
+  const imageUser = subject.input.images.get(app.spec.name)?.config.user ?? "";
+  const asked = security.runAsUser !== undefined;
+  const user = asked
+    ? byRequest(securityField(spec, app.index, "runAsUser"))
+    : imageUser === ""
+      ? byDefault("root")
+      : byImage(subject, app, "User");
+  const asksGroup = security.runAsGroup !== undefined;
+  const ofUser = asked ? byImage(subject, app, `group of user ${security.runAsUser} in /etc/passwd (0 when it has none)`) : user;
+  const group = asksGroup ? byRequest(securityField(spec, app.index, "runAsGroup")) : ofUser;
+  switch (field) {
+    case "uid":
+      return user;
+    case "gid":
+      return group;
+    case "additionalGids": {
+      const index = security.supplementalGroups.indexOf(Number(value));
+      if (Number(value) === security.runAsGroup) return group;
+      if (index >= 0) return byRequest(`spec.securityContext.supplementalGroups[${index}]`);
+      return asksGroup ? byImage(subject, app, "/etc/group") : byImageOr(group, subject, app);
+    }
+    case "umask":
+      return byRequest(`${fieldOf(app)}.securityContext.umask`);
+    default:
+      return undefined;
+  }
+}
+
+/** The primary group stands in the list as well, whoever gave it; the others are the image's. */
+function byImageOr(group: Found, subject: Subject, app: App): Found {
+  return group.kind === "default" ? group : byImage(subject, app, "/etc/passwd and /etc/group");
+}
+
+function argsOrigin(subject: Subject, app: App, index: number): Found {
+  const { command, args } = app.spec;
+  const entrypoint = subject.input.images.get(app.spec.name)?.config.entrypoint.length ?? 0;
+  const own = command.length > 0 ? command.length : entrypoint;
+  if (index < own)
+    return command.length > 0 ? byRequest(`${fieldOf(app)}.command[${index}]`) : byImage(subject, app, `Entrypoint[${index}]`);
+  return args.length > 0 ? byRequest(`${fieldOf(app)}.args[${index - own}]`) : byImage(subject, app, `Cmd[${index - own}]`);
+}
+
+function envOrigin(subject: Subject, app: App, entry: string): Found {
+  const name = entry.slice(0, entry.indexOf("="));
+  const requested = app.spec.env.findLastIndex((variable) => variable.name === name);
+  if (requested >= 0) return byRequest(`${fieldOf(app)}.env[${requested}]`);
+  const ofImage = (subject.input.images.get(app.spec.name)?.config.env ?? []).findLastIndex((variable) => variable.startsWith(`${name}=`));
+  return ofImage >= 0 ? byImage(subject, app, `Env[${ofImage}]`) : byDefault("PATH where nobody sets one");
+}
+
+function cwdOrigin(subject: Subject, app: App): Found {
+  if (app.spec.workingDir !== "") return byRequest(`${fieldOf(app)}.workingDir`);
+  return (subject.input.images.get(app.spec.name)?.config.workingDir ?? "") === ""
+    ? byDefault("the root folder")
+    : byImage(subject, app, "WorkingDir");
+}
+
+function capabilityOrigin(subject: Subject, app: App, [set = ""]: readonly string[], value: unknown): Found {
+  const request = app.spec.securityContext.capabilities;
+  const field = `${fieldOf(app)}.securityContext.capabilities`;
+  const emptied = set === "inheritable" && subject.input.capabilityMode === "no-inheritable";
+  if (Array.isArray(value)) return emptied ? { kind: "node", source: "capabilityMode: no-inheritable" } : byRequest(`${field}.drop`);
+  if (set === "ambient" || emptied) return byRequest(`${field}.ambient`);
+  const added = request.add.indexOf(value as Capability);
+  if (DEFAULT_CAPABILITIES.includes(value as Capability) && !request.drop.includes("ALL"))
+    return byDefault("capabilities of every container");
+  return byRequest(`${field}.add[${added >= 0 ? added : request.add.indexOf("ALL")}]`);
+}
+
+function rlimitOrigin({ input }: Subject): Found {
+  if (RENDER_TRAITS[input.adapter].leakingRlimits)
+    return quirk("runsc lets limits of one container reach the next, so each writes all of them");
+  return byDefault("limit of every container");
+}
+
+function rootOrigin({ app }: Subject, [field]: readonly string[]): Found | undefined {
+  if (field === "path") return placed("where berth mounted the root filesystem");
+  if (!app) return byDefault("pause is the same in every sandbox");
+  const asked = app.spec.securityContext.readOnlyRootFilesystem !== undefined;
+  return asked ? byRequest(`${fieldOf(app)}.securityContext.readOnlyRootFilesystem`) : byDefault("writable unless asked otherwise");
+}
+
+function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Found | undefined {
+  switch (field) {
+    case "cgroupsPath":
+      return { kind: "node", source: "cgroupRoot, and the ids of sandbox and container" };
+    case "resources":
+      return rest.length === 0 ? quirk("a current runsc's update crashes without it") : byDefault("no devices but the standard ones");
+    case "namespaces":
+      return rest[1] === "path" ? placed("made and pinned before pause starts") : byDefault("namespaces of every container");
+    case "maskedPaths":
+    case "readonlyPaths":
+      return byDefault(`kept from every container under a runtime ${kernelOf(subject)}`);
+    default:
+      return undefined;
+  }
+}
+
+/** Everything in a JSON value that has nothing inside, in order. */
+function leaves(value: unknown, path: readonly string[] = []): { path: readonly string[]; value: unknown }[] {
+  const inner = typeof value === "object" && value !== null ? Object.entries(value) : [];
+  if (inner.length === 0) return [{ path, value }];
+  return inner.flatMap(([key, nested]) => leaves(nested, [...path, key]));
+}
+
+/** RFC 6901: ~ and / inside a name are escaped. */
+function pointerOf(path: readonly string[]): string {
+  return path.map((name) => `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+
+/** config.json for people: its lines as they are written, with the origin of each value behind it. */
+export function annotate(configJson: string, provenance: readonly Origin[]): string {
+  const lines = configJson.trimEnd().split("\n");
+  const origins = provenance[Symbol.iterator]();
+  const width = Math.min(MAX_COLUMN, Math.max(...lines.map((line) => line.length)));
+  return lines.map((line) => (isLeaf(line) ? `${line.padEnd(width)}  # ${originText(origins.next().value)}` : line)).join("\n");
+}
+
+const MAX_COLUMN = 80;
+
+/** Leaves stand in the file in the order of their origins, one a line: lines that open or close an object or list are none. */
+function isLeaf(line: string): boolean {
+  return !/[[{]$/.test(line) && !/^\s*[\]}],?$/.test(line);
+}
+
+function originText(origin: Origin | undefined): string {
+  if (!origin) throw new Error("a value of config.json has no origin");
+  return `${origin.kind}: ${origin.source}`;
+}
