@@ -33,16 +33,42 @@ type Found = Omit<Origin, "pointer">;
 /** What a config.json is about; `app` is absent for pause. */
 interface Subject {
   readonly input: RenderInput;
-  readonly app: { readonly index: number; readonly spec: ContainerSpec } | undefined;
+  readonly app: App | undefined;
+}
+
+/** An app, and where in a request or image, which may have very many of them, a variable or group stands. */
+interface App {
+  readonly index: number;
+  readonly spec: ContainerSpec;
+  /** Index of the last variable of a name, which wins. */
+  readonly requestEnv: ReadonlyMap<string, number>;
+  readonly imageEnv: ReadonlyMap<string, number>;
+  /** Index of a group among those that the sandbox asks for. */
+  readonly groups: ReadonlyMap<number, number>;
 }
 
 function subjectOf(input: RenderInput, container: string): Subject {
   const index = input.request.spec.containers.findIndex(({ name }) => name === container);
   const spec = input.request.spec.containers[index];
-  if (spec) return { input, app: { index, spec } };
+  if (spec) return { input, app: appOf(input, index, spec) };
   if (container === PAUSE_NAME) return { input, app: undefined };
   throw new Error(`there is no container ${container}`);
 }
+
+function appOf(input: RenderInput, index: number, spec: ContainerSpec): App {
+  const ofImage = input.images.get(spec.name)?.config.env ?? [];
+  const groups = input.request.spec.securityContext.supplementalGroups;
+  return {
+    index,
+    spec,
+    requestEnv: new Map(spec.env.map(({ name }, position) => [name, position])),
+    imageEnv: new Map(ofImage.map((entry, position) => [nameOf(entry), position])),
+    groups: new Map(groups.map((group, position) => [group, position] as const).toReversed()),
+  };
+}
+
+/** NAME of NAME=VALUE. */
+const nameOf = (entry: string): string => entry.slice(0, entry.indexOf("="));
 
 const byDefault = (source: string): Found => ({ kind: "default", source });
 const byRequest = (source: string): Found => ({ kind: "request", source });
@@ -80,14 +106,12 @@ function pauseOrigin(subject: Subject, [field]: readonly string[]): Found {
   return field === "rlimits" ? rlimitOrigin(subject) : byDefault("pause is the same in every sandbox");
 }
 
-type App = NonNullable<Subject["app"]>;
-
 function processOrigin(subject: Subject, app: App, [field = "", ...rest]: readonly string[], value: unknown): Found | undefined {
   switch (field) {
     case "terminal":
       return byDefault("no terminal");
     case "user":
-      return userOrigin(subject, app, rest[0] ?? "", value);
+      return userOrigin(subject, app, rest, value);
     case "args":
       return argsOrigin(subject, app, Number(rest[0]));
     case "env":
@@ -113,7 +137,7 @@ function byImage({ input }: Subject, { spec }: App, entry: string): Found {
   return { kind: "image", source: `${entry} of ${digest ?? "the image config that was given"}` };
 }
 
-function userOrigin(subject: Subject, app: App, field: string, value: unknown): Found | undefined {
+function userOrigin(subject: Subject, app: App, [field, position]: readonly string[], value: unknown): Found | undefined {
   const { spec } = subject.input.request;
   const security = effectiveSecurity(spec, app.spec);
   const imageUser = subject.input.images.get(app.spec.name)?.config.user ?? "";
@@ -124,7 +148,10 @@ function userOrigin(subject: Subject, app: App, field: string, value: unknown): 
       ? byDefault("root")
       : byImage(subject, app, "User");
   const asksGroup = security.runAsGroup !== undefined;
-  const ofUser = asked ? byImage(subject, app, `group of user ${security.runAsUser} in /etc/passwd (0 when it has none)`) : user;
+  const [userName = "", groupName = ""] = asked ? [String(security.runAsUser)] : imageUser.split(":");
+  const nobodySays = user.kind === "default" && app.groups.size === 0;
+  const ofUser =
+    groupName !== "" || nobodySays ? user : byImage(subject, app, `group of user ${userName || "0"} in /etc/passwd (0 when it has none)`);
   const group = asksGroup ? byRequest(securityField(spec, app.index, "runAsGroup")) : ofUser;
   switch (field) {
     case "uid":
@@ -132,21 +159,17 @@ function userOrigin(subject: Subject, app: App, field: string, value: unknown): 
     case "gid":
       return group;
     case "additionalGids": {
-      const index = security.supplementalGroups.indexOf(Number(value));
-      if (Number(value) === security.runAsGroup) return group;
-      if (index >= 0) return byRequest(`spec.securityContext.supplementalGroups[${index}]`);
-      return asksGroup ? byImage(subject, app, "/etc/group") : byImageOr(group, subject, app);
+      const index = app.groups.get(Number(value));
+      // The primary group stands first, whoever else names it.
+      if (position === "0") return group;
+      if (index !== undefined) return byRequest(`spec.securityContext.supplementalGroups[${index}]`);
+      return byImage(subject, app, "/etc/group");
     }
     case "umask":
       return byRequest(`${fieldOf(app)}.securityContext.umask`);
     default:
       return undefined;
   }
-}
-
-/** The primary group stands in the list as well, whoever gave it; the others are the image's. */
-function byImageOr(group: Found, subject: Subject, app: App): Found {
-  return group.kind === "default" ? group : byImage(subject, app, "/etc/passwd and /etc/group");
 }
 
 function argsOrigin(subject: Subject, app: App, index: number): Found {
@@ -159,11 +182,11 @@ function argsOrigin(subject: Subject, app: App, index: number): Found {
 }
 
 function envOrigin(subject: Subject, app: App, entry: string): Found {
-  const name = entry.slice(0, entry.indexOf("="));
-  const requested = app.spec.env.findLastIndex((variable) => variable.name === name);
-  if (requested >= 0) return byRequest(`${fieldOf(app)}.env[${requested}]`);
-  const ofImage = (subject.input.images.get(app.spec.name)?.config.env ?? []).findLastIndex((variable) => variable.startsWith(`${name}=`));
-  return ofImage >= 0 ? byImage(subject, app, `Env[${ofImage}]`) : byDefault("PATH where nobody sets one");
+  const name = nameOf(entry);
+  const requested = app.requestEnv.get(name);
+  if (requested !== undefined) return byRequest(`${fieldOf(app)}.env[${requested}]`);
+  const ofImage = app.imageEnv.get(name);
+  return ofImage !== undefined ? byImage(subject, app, `Env[${ofImage}]`) : byDefault("PATH where nobody sets one");
 }
 
 function cwdOrigin(subject: Subject, app: App): Found {
@@ -230,7 +253,8 @@ function pointerOf(path: readonly string[]): string {
 export function annotate(configJson: string, provenance: readonly Origin[]): string {
   const lines = configJson.trimEnd().split("\n");
   const origins = provenance[Symbol.iterator]();
-  const width = Math.min(MAX_COLUMN, Math.max(...lines.map((line) => line.length)));
+  // Not Math.max(...lines): a request may have more values than a call takes arguments.
+  const width = lines.reduce((widest, line) => Math.max(widest, Math.min(MAX_COLUMN, line.length)), 0);
   return lines.map((line) => (isLeaf(line) ? `${line.padEnd(width)}  # ${originText(origins.next().value)}` : line)).join("\n");
 }
 
