@@ -5,6 +5,13 @@ import type { SandboxRecord } from "../sandbox/record.ts";
 
 const SCHEMA_VERSION = 1;
 
+/** Fields of a spec that an earlier berthd did not write, as when nobody asks for anything. */
+const LATER_FIELDS = {
+  securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const },
+  hostname: "",
+  requireEnforcement: false,
+};
+
 export class Journal {
   readonly #db: DatabaseSync;
 
@@ -25,7 +32,10 @@ export class Journal {
   /** All sandboxes, oldest first. */
   load(): SandboxRecord[] {
     const rows = this.#db.prepare("SELECT record FROM sandboxes ORDER BY created_at, id").all();
-    return rows.map((row) => JSON.parse(String(row["record"])) as SandboxRecord);
+    return rows.map((row) => {
+      const record = JSON.parse(String(row["record"])) as SandboxRecord;
+      return { ...record, spec: { ...LATER_FIELDS, ...record.spec } };
+    });
   }
 
   /** Stores a sandbox as it is now; durable when it returns. */
