@@ -64,7 +64,7 @@ export function traitsOfVersion(adapter: AdapterName, version: string): Enforcem
 /** Whether runsc knows a flag: it tells by `runsc flags`, and refuses to start with one that it does not know. */
 async function hasFlag(binary: string, flag: string): Promise<boolean> {
   const { stdout, stderr } = await runOrExplain([binary, "flags"], VERSION_TIMEOUT_MS);
-  return new RegExp(`^\\s*-${flag}\\b`, "m").test(`${stdout}${stderr}`);
+  return new RegExp(`^\\s*-${flag}(?![-\\w])`, "m").test(`${stdout}${stderr}`);
 }
 
 /** The date in a runsc version such as release-20260905.0 or 0.0~20240729, as a number. */
