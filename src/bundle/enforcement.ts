@@ -1,5 +1,6 @@
 /** What becomes of each property that was asked for: enforced or not, by what means, what to do. Pure. */
 
+import { BerthError } from "../errors.ts";
 import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
 import { type Capability, type CapabilityRequest, type CapabilitySets, finalCapabilities } from "./capabilities.ts";
 import type { EffectiveSecurity } from "./security.ts";
@@ -126,7 +127,7 @@ function ambientEntries(input: EnforcementInput): EnforcementEntry[] {
 }
 
 function userEntries(input: EnforcementInput): EnforcementEntry[] {
-  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups } = input.security;
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy } = input.security;
   const byKernel = { enforced: true, mechanism: grantedBy(input), note: "" };
   const groups = supplementalGroups.length === 0 ? undefined : supplementalGroups.join(" ");
   return [
@@ -138,12 +139,17 @@ function userEntries(input: EnforcementInput): EnforcementEntry[] {
       note: "",
     }),
     ...property(input, "supplementalGroups", groups, byKernel),
+    ...property(input, "supplementalGroupsPolicy", supplementalGroupsPolicy === "Strict" ? "Strict" : undefined, {
+      enforced: true,
+      mechanism: "groups of the image's /etc/group are left out",
+      note: "",
+    }),
   ];
 }
 
 function processEntries(input: EnforcementInput): EnforcementEntry[] {
   const { allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = input.request;
-  const octal = umask === undefined ? undefined : `0${umask.toString(8)}`;
+  const octal = umask?.toString(8).padStart(4, "0");
   return [
     ...property(input, "allowPrivilegeEscalation", allowPrivilegeEscalation, escalationFate(input)),
     ...property(input, "readOnlyRootFilesystem", readOnlyRootFilesystem, rootFate(input)),
@@ -178,6 +184,20 @@ function umaskFate({ adapter, traits }: EnforcementInput): Fate {
 /** The entry about one field of the security context; none when it was not set. */
 function property(input: EnforcementInput, name: string, value: string | number | boolean | undefined, fate: Fate): EnforcementEntry[] {
   return value === undefined ? [] : about(input, [String(value)], fate, name);
+}
+
+/** What requireEnforcement asks for: throws NotEnforceable with each entry that is not enforced, at its field of the request. */
+export function refuseUnenforced(containers: readonly { readonly name: string }[], entries: readonly EnforcementEntry[]): void {
+  const unenforced = entries.filter((entry) => !entry.enforced);
+  if (unenforced.length === 0) return;
+  const violations = unenforced.map(({ container, property, requested, mechanism, note }) => ({
+    field: `spec.containers[${containers.findIndex(({ name }) => name === container)}].${property}`,
+    rule: `would not be enforced: ${mechanism}`,
+    value: requested,
+    allowed: note,
+  }));
+  const text = violations.map(({ field, value, rule }) => `${field} ${value} ${rule}`).join("; ");
+  throw new BerthError("NotEnforceable", `requireEnforcement is set, and ${text}`, { violations });
 }
 
 /** One line for people for each entry that is not enforced. */

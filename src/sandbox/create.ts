@@ -1,7 +1,7 @@
 /** The story of a create: from an accepted request to a sandbox whose apps have all been started. */
 
 import { mkdirSync } from "node:fs";
-import { missingOnNode } from "../bundle/enforcement.ts";
+import { missingOnNode, refuseUnenforced } from "../bundle/enforcement.ts";
 import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
 import { BerthError, toBerthError } from "../errors.ts";
@@ -164,23 +164,10 @@ function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, na
 }
 
 function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {
-  if (record.spec.requireEnforcement) refuseUnenforced(rendered);
+  if (record.spec.requireEnforcement) refuseUnenforced(record.spec.containers, rendered.enforcement);
   for (const bundle of rendered.bundles) writeBundle(rooms.paths.bundles(record.id), bundle);
   record.enforcement = [...rendered.enforcement];
   record.warnings = [...rendered.warnings];
-}
-
-function refuseUnenforced({ enforcement }: RenderResult): void {
-  const unenforced = enforcement.filter((entry) => !entry.enforced);
-  if (unenforced.length === 0) return;
-  const violations = unenforced.map(({ container, property, requested, mechanism, note }) => ({
-    field: `${container}: ${property}`,
-    rule: `would not be enforced: ${mechanism}`,
-    value: requested,
-    allowed: note,
-  }));
-  const text = violations.map(({ field, value, rule }) => `${field} ${value} ${rule}`).join("; ");
-  throw new BerthError("NotEnforceable", `requireEnforcement is set, and ${text}`, { violations });
 }
 
 async function createContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {

@@ -93,6 +93,8 @@ function propertyOf(value: unknown, key: string): unknown {
 /** Highest user and group id: runtimes read larger ones as root or as nobody (measured; crun runs 4294967295 as root). */
 const MAX_ID = 2_147_483_647;
 const MAX_CONTAINERS = 64;
+/** Room for the primary group and those of the image below the kernel's NGROUPS_MAX, 65536; more than any sandbox needs. */
+const MAX_GROUPS = 1024;
 
 /** A refinement whose message is the rule and whose allowed text travels in params. */
 function rule(test: (value: string) => boolean, message: string, allowed: string): (text: z.ZodString) => z.ZodString {
@@ -101,11 +103,10 @@ function rule(test: (value: string) => boolean, message: string, allowed: string
 
 const noNul = rule((text) => !text.includes("\0"), "contains a NUL character", "text without NUL");
 const text = noNul(z.string());
-const dnsLabel = rule(
-  (name) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name),
-  "is not a DNS label",
-  "1 to 63 lower-case letters, digits and '-', a letter or digit at both ends",
-);
+const isDnsLabel = (name: string): boolean => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
+const DNS_LABEL = ["is not a DNS label", "1 to 63 lower-case letters, digits and '-', a letter or digit at both ends"] as const;
+const dnsLabel = rule(isDnsLabel, ...DNS_LABEL);
+const hostname = rule((name) => name === "" || isDnsLabel(name), ...DNS_LABEL)(z.string());
 
 const sandboxName = rule(
   (name) => !/^[0-9a-f]{32}$/.test(name),
@@ -211,7 +212,10 @@ const sandboxSecurityContext = z.strictObject({
   runAsUser: id.optional(),
   runAsGroup: id.optional(),
   runAsNonRoot: z.boolean().optional(),
-  supplementalGroups: z.array(id).prefault([]),
+  supplementalGroups: z
+    .array(id)
+    .max(MAX_GROUPS, { error: `has more than ${MAX_GROUPS} entries` })
+    .prefault([]),
   supplementalGroupsPolicy: z.enum(["Merge", "Strict"]).prefault("Merge"),
 });
 
@@ -273,7 +277,7 @@ const sandboxSchema = z.strictObject({
     )(z.string()).prefault(""),
     containers,
     securityContext: sandboxSecurityContext.prefault({}),
-    hostname: z.union([z.literal(""), dnsLabel(z.string())]).prefault(""),
+    hostname: hostname.prefault(""),
     requireEnforcement: z.boolean().prefault(false),
   }),
 });

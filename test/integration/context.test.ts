@@ -119,6 +119,6 @@ test("requireEnforcement refuses what would only be reported, and names it", asy
   });
   const refusal = refusalOf(await call.catch((error: unknown) => error));
   expect(refusal).toMatchObject({ code: "FAILED_PRECONDITION", reason: "NotEnforceable" });
-  expect(refusal?.violations).toMatchObject([{ field: "a: securityContext.capabilities.add", value: "CAP_NET_ADMIN" }]);
+  expect(refusal?.violations).toMatchObject([{ field: "spec.containers[0].securityContext.capabilities.add", value: "CAP_NET_ADMIN" }]);
   expect(node.leftovers()).toEqual([]);
 });
