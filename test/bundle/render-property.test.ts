@@ -1,60 +1,12 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { DEFAULT_CAPABILITIES, finalCapabilities, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
+import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
 import type { OciConfig } from "../../src/bundle/oci.ts";
 import { type RenderInput, render } from "../../src/bundle/render.ts";
-import { ADAPTERS, type App, configOf, type Node, renderInput } from "./rendering.ts";
+import { inputs, MAX_ID } from "./arbitraries.ts";
+import { ADAPTERS, configOf, renderInput } from "./rendering.ts";
 
 const RUNS = { numRuns: 400 };
-const MAX_ID = 2_147_483_647;
-
-const spelling = fc.constantFrom(...KERNEL_CAPABILITIES).chain((name) => {
-  const bare = name.slice("CAP_".length);
-  return fc.constantFrom(name, bare, bare.toLowerCase(), ` ${name} `);
-});
-const names = fc.array(fc.oneof({ weight: 5, arbitrary: spelling }, fc.constantFrom("ALL", "", "KILL", "kill")), { maxLength: 6 });
-const capabilities = fc
-  .record({ add: names, drop: names, mode: fc.constantFrom("never", "auto", "list"), picked: fc.nat() })
-  .map(({ add, drop, mode, picked }) => ({ add, drop, ambient: mode === "list" ? { picked } : mode }));
-const id = fc.oneof(fc.constantFrom(0, 1, 1000, MAX_ID), fc.integer({ min: 0, max: MAX_ID }));
-const word = fc.string({ unit: fc.constantFrom(..."a b $ ( ) { } = / é \n".split(" "), " "), minLength: 1, maxLength: 8 });
-const variable = fc.record({ name: fc.stringMatching(/^[A-Z]{1,2}$/), value: word });
-
-const app: fc.Arbitrary<App> = fc
-  .record({
-    capabilities,
-    runAsUser: fc.option(id, { nil: undefined }),
-    runAsGroup: fc.option(id, { nil: undefined }),
-    command: fc.array(word, { maxLength: 2 }),
-    args: fc.array(word, { maxLength: 2 }),
-    env: fc.array(variable, { maxLength: 4 }),
-    workingDir: fc.constantFrom("", "/tmp"),
-    user: fc.constantFrom("", "0", "7", "7:8", "web", "web:web"),
-  })
-  .map(({ capabilities, runAsUser, runAsGroup, user, ...container }) => {
-    const ambient = typeof capabilities.ambient === "object" ? pick(capabilities, capabilities.ambient.picked) : capabilities.ambient;
-    const ids = { ...(runAsUser === undefined ? {} : { runAsUser }), ...(runAsGroup === undefined ? {} : { runAsGroup }) };
-    return {
-      container: { ...container, securityContext: { capabilities: { ...capabilities, ambient }, ...ids } },
-      image: { user, env: ["A=image"] },
-      users: { passwd: "web:x:1000:100::/:\n", group: "web:x:100:\nmore:x:9:web\nless:x:3:web\nsome:x:5:web\n" },
-    };
-  });
-
-const node: fc.Arbitrary<Node> = fc.record({
-  adapter: fc.constantFrom(...ADAPTERS),
-  capabilityMode: fc.constantFrom("merged", "no-inheritable"),
-  ambient: fc.boolean(),
-});
-const inputs = fc.tuple(fc.array(app, { minLength: 1, maxLength: 3 }), node).map(([apps, where]) => renderInput(apps, where));
-
-/** Some of what is there in the end, which is all that an ambient list may name. */
-function pick({ add, drop }: { add: string[]; drop: string[] }, picked: number): string[] {
-  const probe = renderInput([{ container: { securityContext: { capabilities: { add, drop } } } }]);
-  const [container] = probe.request.spec.containers;
-  const there = container ? finalCapabilities(container.securityContext.capabilities) : [];
-  return there.filter((_name, index) => ((picked >> (index % 16)) & 1) === 1);
-}
 
 const appsOf = (input: RenderInput): OciConfig[] => {
   const result = render(input);

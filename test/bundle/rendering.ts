@@ -1,6 +1,7 @@
 /** Rendering for tests: a request with everything that it leaves out, on a node with placeholder paths. */
 
 import type { CapabilityMode } from "../../src/bundle/capabilities.ts";
+import type { EnforcementTraits } from "../../src/bundle/enforcement.ts";
 import type { OciConfig } from "../../src/bundle/oci.ts";
 import { type RenderInput, type RenderResult, render } from "../../src/bundle/render.ts";
 import { BerthError } from "../../src/errors.ts";
@@ -22,6 +23,12 @@ export interface Node {
   readonly adapter?: AdapterName;
   readonly capabilityMode?: CapabilityMode;
   readonly ambient?: boolean;
+  /** What else the runtime can do; everything where nothing is said. */
+  readonly traits?: Partial<EnforcementTraits>;
+  /** Fields of the sandbox's spec beside its containers. */
+  readonly sandbox?: object;
+  /** Digest of every image. */
+  readonly digest?: string;
   readonly nodeCapabilities?: ReadonlySet<string>;
   readonly cgroup?: undefined;
 }
@@ -29,23 +36,24 @@ export interface Node {
 const PLAIN_IMAGE: ImageConfig = { entrypoint: [], cmd: ["sh"], env: [], user: "", workingDir: "", stopSignal: "" };
 
 /** A parsed request of containers c0, c1 ... */
-export function requestOf(containers: readonly object[]): SandboxRequest {
+export function requestOf(containers: readonly object[], sandbox: object = {}): SandboxRequest {
   const named = containers.map((container, index) => ({ name: `c${index}`, image: "oci:/images/busybox", ...container }));
-  return parseSandboxRequest({ metadata: { name: "sandbox" }, spec: { containers: named } });
+  return parseSandboxRequest({ metadata: { name: "sandbox" }, spec: { ...sandbox, containers: named } });
 }
 
-export function renderInput(apps: readonly App[], { ambient = true, ...node }: Node = {}): RenderInput {
-  const request = requestOf(apps.map((app) => app.container ?? {}));
+export function renderInput(apps: readonly App[], { ambient = true, traits, sandbox, digest, ...node }: Node = {}): RenderInput {
+  const request = requestOf(
+    apps.map((app) => app.container ?? {}),
+    sandbox,
+  );
   const named = request.spec.containers.map(({ name }, index) => ({ name, app: apps[index] ?? {} }));
   return {
     request,
     adapter: "runc",
     capabilityMode: "merged",
-    traits: { ambient, umask: true, setuid: true },
+    traits: { ambient, umask: true, setuid: true, ...traits },
     nodeCapabilities: undefined,
-    images: new Map(
-      named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {}, digest: undefined }]),
-    ),
+    images: new Map(named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {}, digest }])),
     pause: { id: "p".repeat(32), rootfs: "/var/lib/berth/pause" },
     places: new Map(named.map(({ name }) => [name, { id: name.padEnd(32, "0"), rootfs: `/var/lib/berth/rootfs/${name}` }])),
     namespaces: { net: "/run/berth/ns/net", ipc: "/run/berth/ns/ipc", uts: "/run/berth/ns/uts" },
