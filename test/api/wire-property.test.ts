@@ -1,4 +1,4 @@
-import { create, fromBinary, fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { create, fromBinary, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { serviceDefinition, type Decoded } from "../../src/api/adapter.ts";
@@ -6,6 +6,7 @@ import { readSandboxRequest, sandboxMessages } from "../../src/api/wire.ts";
 import { BerthError } from "../../src/errors.ts";
 import { SandboxSpecSchema, ObjectMetaSchema } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { Sandboxes, SandboxesCreateRequestSchema } from "../../src/gen/berth/v1/sandboxes_pb.js";
+import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
 
 /** Words that come near to what is right, so that random documents get deep. */
 const word = fc.oneof(
@@ -44,6 +45,10 @@ const container = fc.record(
       {
         runAsUser: integer,
         runAsGroup: integer,
+        runAsNonRoot: fc.boolean(),
+        allowPrivilegeEscalation: fc.boolean(),
+        readOnlyRootFilesystem: fc.boolean(),
+        umask: fc.oneof(fc.integer({ min: 0, max: 0o777 }), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
         capabilities: fc.record(
           { add: words, drop: words, ambient: words, ambientMode: fc.integer({ min: -2, max: 9 }) },
           { requiredKeys: [] },
@@ -57,7 +62,25 @@ const container = fc.record(
 const request = fc.record(
   {
     metadata: fc.record({ namespace: word, name: word, id: word, labels: fc.dictionary(word, word, { maxKeys: 2 }) }, { requiredKeys: [] }),
-    spec: fc.record({ runtimeClassName: word, containers: fc.array(container, { maxLength: 3 }) }, { requiredKeys: [] }),
+    spec: fc.record(
+      {
+        runtimeClassName: word,
+        containers: fc.array(container, { maxLength: 3 }),
+        hostname: word,
+        requireEnforcement: fc.boolean(),
+        securityContext: fc.record(
+          {
+            runAsUser: integer,
+            runAsGroup: integer,
+            runAsNonRoot: fc.boolean(),
+            supplementalGroups: fc.array(integer, { maxLength: 2 }),
+            supplementalGroupsPolicy: fc.integer({ min: -1, max: 4 }),
+          },
+          { requiredKeys: [] },
+        ),
+      },
+      { requiredKeys: [] },
+    ),
   },
   { requiredKeys: [] },
 );
@@ -120,4 +143,53 @@ test("random JSON that the protobuf mapping takes is parsed, or refused with vio
     { numRuns: 2000 },
   );
   expect(taken).toBeGreaterThan(0);
+});
+
+test("every field of the security context keeps its value across the wire, false and 0 too", () => {
+  const wholes = { runAsUser: 0, runAsGroup: 2_147_483_647 };
+  for (const truth of [true, false]) {
+    const request = parseSandboxRequest({
+      metadata: { name: "web" },
+      spec: {
+        containers: [
+          {
+            name: "web",
+            image: "oci:/x",
+            securityContext: {
+              ...wholes,
+              runAsNonRoot: truth,
+              allowPrivilegeEscalation: truth,
+              readOnlyRootFilesystem: truth,
+              umask: truth ? 511 : 0,
+            },
+          },
+        ],
+        hostname: truth ? "ship" : "",
+        requireEnforcement: truth,
+        securityContext: {
+          ...wholes,
+          runAsNonRoot: truth,
+          supplementalGroups: [7, 0, 7],
+          supplementalGroupsPolicy: truth ? "Strict" : "Merge",
+        },
+      },
+    });
+    const message = create(SandboxesCreateRequestSchema, sandboxMessages(request));
+    expect(readSandboxRequest(fromBinary(SandboxesCreateRequestSchema, toBinary(SandboxesCreateRequestSchema, message)))).toEqual(request);
+  }
+});
+
+test("a policy of groups that the API does not have, and ids beyond 2^53, are refused by their fields", () => {
+  const securityContext = { supplementalGroupsPolicy: 9, supplementalGroups: [5n, 2n ** 62n], runAsUser: -(2n ** 62n) };
+  const spec = create(SandboxSpecSchema, { containers: [{ name: "web", image: "oci:/x" }], securityContext } as never);
+  try {
+    readSandboxRequest(create(SandboxesCreateRequestSchema, { metadata: create(ObjectMetaSchema, { name: "web" }), spec }));
+    expect.unreachable();
+  } catch (error) {
+    expect((error as BerthError).detail.violations?.map(({ field, value }) => `${field} ${value}`)).toEqual([
+      "spec.securityContext.runAsUser -4611686018427388000",
+      "spec.securityContext.supplementalGroups[1] 4611686018427388000",
+      "spec.securityContext.supplementalGroupsPolicy 9",
+    ]);
+  }
 });

@@ -56,7 +56,10 @@ test("the folder holds cases only", () => {
   const strays = readdirSync(FOLDER, { withFileTypes: true }).filter((entry) => !entry.isDirectory());
   expect(strays).toEqual([]);
   expect(CASES).toEqual(
-    expect.arrayContaining(["nothing-asked-for", "net-admin-1000", "supervisor-ten", "supervisor-six", "no-inheritable"]),
+    expect.arrayContaining([
+      ...["nothing-asked-for", "net-admin-1000", "supervisor-ten", "supervisor-six", "no-inheritable"],
+      ...["security-context", "read-only-nonroot"],
+    ]),
   );
 });
 

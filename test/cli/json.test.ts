@@ -76,7 +76,13 @@ test("the JSON names of a Sandbox are an interface", () => {
             "workingDir": "/tmp",
           },
         ],
+        "hostname": "",
+        "requireEnforcement": false,
         "runtimeClassName": "runsc",
+        "securityContext": {
+          "supplementalGroups": [],
+          "supplementalGroupsPolicy": "SUPPLEMENTAL_GROUPS_POLICY_MERGE",
+        },
       },
       "status": {
         "containers": [

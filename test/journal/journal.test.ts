@@ -34,6 +34,20 @@ test("what was saved is there again after a reopen, whole, oldest first", () => 
   second.close();
 });
 
+test("a sandbox of a berthd that knew fewer fields has what nobody asked for", () => {
+  using scratch = makeScratch();
+  const path = join(scratch.path, "journal.db");
+  const whole = record("old", "2026-01-01T00:00:00Z");
+  const { runtimeClassName, containers } = whole.spec;
+  const journal = new Journal(path);
+  journal.save({ ...whole, spec: { runtimeClassName, containers } as never });
+  expect(journal.load()).toEqual([whole]);
+  const asked = { ...whole, spec: { ...whole.spec, hostname: "h", requireEnforcement: true } };
+  journal.save(asked);
+  expect(journal.load()).toEqual([asked]);
+  journal.close();
+});
+
 test("a save replaces what was saved before, and a removed sandbox is gone, its name free", () => {
   using scratch = makeScratch();
   const path = join(scratch.path, "journal.db");

@@ -193,12 +193,46 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     seccompProfile: { type: "Unconfined" },
     windowsOptions: {},
   }).map(([key, value]) => [`spec.containers[0].securityContext.${key}`, pod({}, { securityContext: { [key]: value } })] as const),
+  ...Object.entries({
+    appArmorProfile: { type: "Unconfined" },
+    fsGroup: 5,
+    fsGroupChangePolicy: "Always",
+    seLinuxChangePolicy: "Recursive",
+    seLinuxOptions: { level: "x" },
+    seccompProfile: { type: "RuntimeDefault" },
+    sysctls: [{ name: "x", value: "1" }],
+    windowsOptions: {},
+  }).map(([key, value]) => [`spec.securityContext.${key}`, pod({ securityContext: { [key]: value } })] as const),
 ];
 
 test.for(LATER)("%s of a Pod is refused by name, as not implemented yet", ([path, document]) => {
   const violations = refused(stringify(document));
   expect(found(violations)).toEqual([`${path} is not implemented by berth yet`]);
   expect(violations[0]?.allowed).toBe("leave it out");
+});
+
+test("fields of berth that no Pod has are refused in a Pod, at either level", () => {
+  const document = pod(
+    { requireEnforcement: true, securityContext: { umask: 1 } },
+    { securityContext: { umask: 1, supplementalGroups: [] } },
+  );
+  expect(found(refused(stringify(document)))).toEqual(
+    [
+      ...["spec.requireEnforcement", "spec.securityContext.umask"],
+      ...["spec.containers[0].securityContext.umask", "spec.containers[0].securityContext.supplementalGroups"],
+    ].map((path) => `${path} is not a field of a Pod`),
+  );
+});
+
+test("a umask is octal as YAML 1.2 writes it; a leading zero, which readers take for different numbers, is refused", () => {
+  const withUmask = (umask: string) => `${stringify(sandbox({ spec: undefined }))}
+spec: {containers: [{name: web, image: "oci:/srv/busybox", securityContext: {umask: ${umask}}}]}`;
+  const umaskOf = (umask: string) => readSandboxDocument(withUmask(umask), "a.yaml").request.spec.containers[0]?.securityContext.umask;
+  expect([umaskOf("0o27"), umaskOf("0x17"), umaskOf("23"), umaskOf("0")]).toEqual([0o27, 0o27, 0o27, 0]);
+  expect(refused(withUmask("0027")).map(({ rule }) => rule)).toEqual([
+    "is a number with a leading zero: octal for some readers, decimal for others",
+  ]);
+  expect(refused(withUmask('"0o27"')).map(({ field }) => field)).toEqual(["spec.containers[0].securityContext.umask"]);
 });
 
 test("a field that no Pod has is refused by name and path", () => {

@@ -47,6 +47,9 @@ test("the least that can be asked for, with all that it leaves out", () => {
           securityContext: { capabilities: { add: [], drop: [], ambient: "never" } },
         },
       ],
+      securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge" },
+      hostname: "",
+      requireEnforcement: false,
     },
   });
 });
@@ -113,6 +116,115 @@ test("ambient is a mode or a list within the final set; faults stand at the entr
   expect(faults(withCapabilities({ add: ["ALL"], ambient: ["ALL"] }))).toEqual([`${AMBIENT}[0] = "ALL": ALL is not a single capability`]);
   expect(faults(withCapabilities({ ambient: [" ", "NOPE"] }))).toEqual([`${AMBIENT}[1] = "NOPE": is not a capability of the kernel`]);
   expect(violations(withCapabilities({ drop: ["ALL"], ambient: ["KILL"] }))[0]?.allowed).toBe("nothing: the set is empty");
+});
+
+const withSpec = (spec: object) => ({ metadata: { name: "box" }, spec: { containers: [SHELL], ...spec } });
+const withSandboxContext = (securityContext: object | null) => withSpec({ securityContext });
+const NO_BOOLEAN = "Invalid input: expected boolean, received";
+const NOT_WHOLE = "is not a whole number";
+const NO_MASK = "is not a file mode creation mask";
+const NO_HOSTNAME = ["is not a DNS label", "1 to 63 lower-case letters, digits and '-', a letter or digit at both ends"] as const;
+const OWN = "spec.containers[0].securityContext";
+const COMMON = "spec.securityContext";
+const BOOLEAN = "a value of type boolean";
+const UNQUOTED = "a whole number, not quoted";
+const MASKS = "0 to 511 (0o777)";
+const IDS = "0 to 2147483647";
+
+test.each([
+  [withSecurity({ runAsNonRoot: "true" }), `${OWN}.runAsNonRoot`, '"true"', `${NO_BOOLEAN} string`, BOOLEAN],
+  [withSecurity({ runAsNonRoot: null }), `${OWN}.runAsNonRoot`, "null", `${NO_BOOLEAN} null`, BOOLEAN],
+  [withSecurity({ allowPrivilegeEscalation: 0 }), `${OWN}.allowPrivilegeEscalation`, "0", `${NO_BOOLEAN} number`, BOOLEAN],
+  [withSecurity({ readOnlyRootFilesystem: [] }), `${OWN}.readOnlyRootFilesystem`, "[]", `${NO_BOOLEAN} array`, BOOLEAN],
+  [withSecurity({ umask: "0022" }), `${OWN}.umask`, '"0022"', NOT_WHOLE, UNQUOTED],
+  [withSecurity({ umask: 0o1000 }), `${OWN}.umask`, "512", NO_MASK, MASKS],
+  [withSecurity({ umask: -1 }), `${OWN}.umask`, "-1", NO_MASK, MASKS],
+  [withSecurity({ umask: 1.5 }), `${OWN}.umask`, "1.5", NO_MASK, MASKS],
+  [withSecurity({ umask: Number.NaN }), `${OWN}.umask`, '"NaN"', NOT_WHOLE, UNQUOTED],
+  [withSandboxContext({ runAsUser: "1000" }), `${COMMON}.runAsUser`, '"1000"', NOT_WHOLE, UNQUOTED],
+  [withSandboxContext({ runAsUser: 2 ** 32 }), `${COMMON}.runAsUser`, "4294967296", "is out of range", IDS],
+  [withSandboxContext({ runAsGroup: -1 }), `${COMMON}.runAsGroup`, "-1", "is out of range", IDS],
+  [withSandboxContext({ runAsNonRoot: 1 }), `${COMMON}.runAsNonRoot`, "1", `${NO_BOOLEAN} number`, BOOLEAN],
+  [
+    withSandboxContext({ supplementalGroups: 5 }),
+    `${COMMON}.supplementalGroups`,
+    "5",
+    "Invalid input: expected array, received number",
+    "a value of type array",
+  ],
+  [withSandboxContext({ supplementalGroups: [1, "5"] }), `${COMMON}.supplementalGroups[1]`, '"5"', NOT_WHOLE, UNQUOTED],
+  [withSandboxContext({ supplementalGroups: [2 ** 31] }), `${COMMON}.supplementalGroups[0]`, "2147483648", "is out of range", IDS],
+  [withSandboxContext({ supplementalGroups: [1.5] }), `${COMMON}.supplementalGroups[0]`, "1.5", NOT_WHOLE, IDS],
+  [
+    withSandboxContext({ supplementalGroupsPolicy: "merge" }),
+    `${COMMON}.supplementalGroupsPolicy`,
+    '"merge"',
+    'Invalid option: expected one of "Merge"|"Strict"',
+    "Merge, Strict",
+  ],
+  [
+    withSandboxContext({ supplementalGroupsPolicy: 7 }),
+    `${COMMON}.supplementalGroupsPolicy`,
+    "7",
+    'Invalid option: expected one of "Merge"|"Strict"',
+    "Merge, Strict",
+  ],
+  [withSandboxContext(null), COMMON, "null", "Invalid input: expected object, received null", "a value of type object"],
+  [withSandboxContext({ capabilities: {} }), `${COMMON}.capabilities`, "{}", "is not a field that berth knows", "leave it out"],
+  [withSandboxContext({ umask: 1 }), `${COMMON}.umask`, "1", "is not a field that berth knows", "leave it out"],
+  [withSecurity({ supplementalGroups: [] }), `${OWN}.supplementalGroups`, "[]", "is not a field that berth knows", "leave it out"],
+  [withSpec({ hostname: "A" }), "spec.hostname", '"A"', ...NO_HOSTNAME],
+  [withSpec({ hostname: "a.b" }), "spec.hostname", '"a.b"', ...NO_HOSTNAME],
+  [withSpec({ hostname: "a\n" }), "spec.hostname", String.raw`"a\n"`, ...NO_HOSTNAME],
+  [withSpec({ hostname: "a".repeat(64) }), "spec.hostname", `"${"a".repeat(64)}"`, ...NO_HOSTNAME],
+  [withSpec({ hostname: 5 }), "spec.hostname", "5", "Invalid input: expected string, received number", "a value of type string"],
+  [withSpec({ requireEnforcement: "yes" }), "spec.requireEnforcement", '"yes"', `${NO_BOOLEAN} string`, BOOLEAN],
+])("a bad value of the security context is refused with field, value and way out (%#)", (input, field, value, rule, allowed) => {
+  expect(violations(input)).toEqual([{ field, value, rule, allowed }]);
+});
+
+test("allowPrivilegeEscalation: false is refused where SYS_ADMIN is in the final set, however it got there", () => {
+  const refused = (capabilities: object) => violations(withSecurity({ allowPrivilegeEscalation: false, capabilities }));
+  const violation = {
+    field: `${OWN}.allowPrivilegeEscalation`,
+    value: "false",
+    rule: "cannot be false with the capability SYS_ADMIN",
+    allowed: "leave it out, or do not add SYS_ADMIN",
+  };
+  for (const add of [["SYS_ADMIN"], ["cap_sys_admin"], ["ALL"]]) expect(refused({ add })).toEqual([violation]);
+  expect(refused({ add: ["SYS_ADMIN"], drop: ["ALL"] })).toEqual([violation]);
+  for (const capabilities of [{ add: ["ALL"], drop: ["SYS_ADMIN"] }, { add: ["ALL"], drop: ["ALL"] }, { add: ["NET_ADMIN"] }, {}]) {
+    expect(() => parseSandboxRequest(withSecurity({ allowPrivilegeEscalation: false, capabilities }))).not.toThrow();
+  }
+  for (const context of [{ allowPrivilegeEscalation: true }, {}]) {
+    expect(() => parseSandboxRequest(withSecurity({ ...context, capabilities: { add: ["ALL"] } }))).not.toThrow();
+  }
+  expect(faults(withSecurity({ allowPrivilegeEscalation: false, capabilities: { add: ["NOPE"] } }))).toEqual([
+    `${ADD}[0] = "NOPE": is not a capability of the kernel`,
+  ]);
+});
+
+test("values at their limits are taken, and false and 0 are not nothing", () => {
+  const own = { runAsNonRoot: false, allowPrivilegeEscalation: false, readOnlyRootFilesystem: false, umask: 0 };
+  expect(containerOf(parseSandboxRequest(withSecurity(own)))?.securityContext).toMatchObject(own);
+  expect(containerOf(parseSandboxRequest(withSecurity({ umask: 0o777 })))?.securityContext.umask).toBe(511);
+  const common = {
+    runAsUser: 0,
+    runAsGroup: 0,
+    runAsNonRoot: false,
+    supplementalGroups: [0, 2_147_483_647],
+    supplementalGroupsPolicy: "Strict",
+  };
+  expect(parseSandboxRequest(withSandboxContext(common)).spec.securityContext).toEqual(common);
+  for (const hostname of ["", "0", "a".repeat(63)]) expect(parseSandboxRequest(withSpec({ hostname })).spec.hostname).toBe(hostname);
+});
+
+test("a sandbox asks for at most 1024 groups", () => {
+  const many = (count: number) => withSandboxContext({ supplementalGroups: Array.from({ length: count }, (_, index) => index) });
+  expect(parseSandboxRequest(many(1024)).spec.securityContext.supplementalGroups).toHaveLength(1024);
+  expect(violations(many(1025))).toMatchObject([
+    { field: `${COMMON}.supplementalGroups`, rule: "has more than 1024 entries", allowed: "at most 1024" },
+  ]);
 });
 
 const LABEL = "is not a DNS label";
@@ -301,7 +413,7 @@ test("long values are shown shortened", () => {
 });
 
 const key = fc.constantFrom(
-  ..."metadata spec name namespace labels containers image command args env value workingDir securityContext capabilities add drop ambient runAsUser runAsGroup runtimeClassName x __proto__ constructor toString".split(
+  ..."metadata spec name namespace labels containers image command args env value workingDir securityContext capabilities add drop ambient runAsUser runAsGroup runAsNonRoot allowPrivilegeEscalation readOnlyRootFilesystem umask supplementalGroups supplementalGroupsPolicy hostname requireEnforcement runtimeClassName x __proto__ constructor toString".split(
     " ",
   ),
 );
@@ -376,6 +488,10 @@ const container = fc.record(
         ),
         runAsUser: fc.nat(),
         runAsGroup: fc.nat(),
+        runAsNonRoot: fc.boolean(),
+        allowPrivilegeEscalation: fc.constant(true),
+        readOnlyRootFilesystem: fc.boolean(),
+        umask: fc.integer({ min: 0, max: 0o777 }),
       },
       { requiredKeys: [] },
     ),
@@ -387,10 +503,27 @@ const requests = fc
     name: label,
     namespace: label,
     containers: fc.uniqueArray(fc.tuple(label, container), { minLength: 1, maxLength: 3, selector: ([name]) => name }),
+    spec: fc.record(
+      {
+        securityContext: fc.record(
+          {
+            runAsUser: fc.nat(),
+            runAsGroup: fc.nat(),
+            runAsNonRoot: fc.boolean(),
+            supplementalGroups: fc.array(fc.nat(), { maxLength: 3 }),
+            supplementalGroupsPolicy: fc.constantFrom("Merge", "Strict"),
+          },
+          { requiredKeys: [] },
+        ),
+        hostname: fc.oneof(fc.constant(""), label),
+        requireEnforcement: fc.boolean(),
+      },
+      { requiredKeys: [] },
+    ),
   })
-  .map(({ name, namespace, containers }) => ({
+  .map(({ name, namespace, containers, spec }) => ({
     metadata: { name, namespace, labels: { [name]: namespace } },
-    spec: { containers: containers.map(([own, rest]) => ({ ...rest, name: own })) },
+    spec: { ...spec, containers: containers.map(([own, rest]) => ({ ...rest, name: own })) },
   }));
 
 test("a parsed request that is printed and parsed again is the same", () => {
