@@ -33,7 +33,7 @@ export function declareRender(berth: Command): void {
     .addHelpText(
       "after",
       `
-With -o json: {"bundles": [{"container", "config"}], "enforcement": [...], "warnings": [...]}.
+With -o json: {"bundles": [{"container", "config"}], "enforcement": [...], "warnings": [...]}; with --explain each bundle has "provenance" too.
 
 Example:
   berth render -f web.yaml --out bundles && less bundles/web/config.json

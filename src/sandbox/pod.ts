@@ -104,6 +104,22 @@ const POD: ObjectFields = {
 /** How the rule of a violation ends that is none for Kubernetes. */
 const NOT_IMPLEMENTED = "is not implemented by berth yet";
 
+/** A field of a Pod, for the docs. */
+export interface PodField {
+  /** Such as spec.containers[].name. */
+  readonly path: string;
+  readonly implemented: boolean;
+}
+
+/** Every field that berth knows of a Pod, in the order of the tables; those within a field that is not implemented are not listed. */
+export function podFields(fields: ObjectFields = POD, path = ""): PodField[] {
+  const implemented = Object.entries(fields.implemented).flatMap(([key, field]) => {
+    if (typeof field === "string") return [{ path: `${path}${key}`, implemented: true }];
+    return isList(field) ? podFields(field[0], `${path}${key}[].`) : podFields(field, `${path}${key}.`);
+  });
+  return [...implemented, ...fields.later.map((key) => ({ path: `${path}${key}`, implemented: false }))];
+}
+
 const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
 
 /** Reads {apiVersion: v1, kind: Pod, metadata, spec}. */

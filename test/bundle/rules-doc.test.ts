@@ -3,19 +3,10 @@ import { expect, test } from "vitest";
 import { baselineLinux, baselineMounts, type Isolation } from "../../src/bundle/baseline.ts";
 import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
 import { DEFAULT_PATH, processRlimits } from "../../src/bundle/process.ts";
+import { code, table } from "../support/markdown.ts";
 
 const DOC = "docs/rules.md";
 const NO_LIMIT = 2n ** 64n - 1n;
-
-const code = (text: string): string => `\`${text}\``;
-
-/** A table as the formatter wants it: columns of even width. */
-function table(...rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
-  const [head = [], ...body] = rows;
-  return [head, widths.map((width) => "-".repeat(width)), ...body].map(line).join("\n");
-}
 
 function mounts(isolation: Isolation): string {
   const rows = baselineMounts(isolation).map(({ destination, type, options }) => [code(destination), type, options.join(", ") || "none"]);

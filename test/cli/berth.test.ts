@@ -392,6 +392,35 @@ test("render writes config.json for pause and each app, for their owner only, an
   expect(json.warnings.join()).toContain("restartPolicy");
 });
 
+test("render --explain prints each value's origin beside it, and writes the same files", async () => {
+  const out = await folder();
+  await writeFile(`${out}/image.json`, IMAGE_CONFIG);
+  const args = ["render", "-f", "-", "--explain", "--image-config", `${out}/image.json`];
+  const { code, stdout } = await berth(args, { input: DOCUMENT });
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^==> pause\/config\.json <==\n\{\n {2}"ociVersion": "1\.0\.2", +# runtime: crun 1\.8 refuses newer versions\n/);
+  expect(stdout).toMatch(/^ {2}"hostname": "web", +# request: metadata\.name$/m);
+  expect(stdout).toMatch(/^ {6}"PATH=\/bin" +# image: Env\[0\] of the image config that was given$/m);
+  const both = await berth([...args, "--out", `${out}/bundles`], { input: DOCUMENT });
+  expect(both.stdout).toContain(`${out}/bundles/web/config.json\n==> web/config.json <==\n`);
+  expect(await readFile(`${out}/bundles/web/config.json`, "utf8")).not.toContain("#");
+});
+
+test("render --explain -o json has an origin for each JSON pointer; without --explain there is none", async () => {
+  const out = await folder();
+  await writeFile(`${out}/image.json`, IMAGE_CONFIG);
+  const args = ["render", "-f", "-", "-o", "json", "--image-config", `${out}/image.json`];
+  const read = async (...more: string[]) => JSON.parse((await berth([...args, ...more], { input: DOCUMENT })).stdout) as unknown;
+  const explained = await read("--explain");
+  expect(explained).toMatchObject({
+    bundles: [
+      { container: "pause", provenance: { "/hostname": { kind: "request", source: "metadata.name" } } },
+      { container: "web", provenance: { "/process/args/0": { kind: "image", source: "Cmd[0] of the image config that was given" } } },
+    ],
+  });
+  expect(JSON.stringify(await read())).not.toContain("provenance");
+});
+
 test("render refuses an image config for a container that is not there", async () => {
   const ended = await berth(["render", "-f", "-", "--image-config", "other=x.json", "-o", "json"], { input: DOCUMENT });
   expect(ended.code).toBe(1);
