@@ -181,7 +181,7 @@ test("every field of the security context keeps its value across the wire, false
 
 test("a policy of groups that the API does not have, and ids beyond 2^53, are refused by their fields", () => {
   const securityContext = { supplementalGroupsPolicy: 9, supplementalGroups: [5n, 2n ** 62n], runAsUser: -(2n ** 62n) };
-  const spec = create(SandboxSpecSchema, { containers: [{ name: "web", image: "oci:/x" }], securityContext } as never);
+  const spec = create(SandboxSpecSchema, { containers: [{ name: "web", image: "oci:/x" }], securityContext });
   try {
     readSandboxRequest(create(SandboxesCreateRequestSchema, { metadata: create(ObjectMetaSchema, { name: "web" }), spec }));
     expect.unreachable();

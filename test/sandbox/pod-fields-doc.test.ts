@@ -46,6 +46,10 @@ test("each field is listed once, and every note is about a field that is there",
   expect(new Set(paths).size).toBe(paths.length);
   expect(paths).toEqual(expect.arrayContaining(Object.keys(NOTES)));
   expect(paths).toEqual(
-    expect.arrayContaining(["spec.securityContext.supplementalGroups", "spec.containers[].securityContext.capabilities.add", "spec.volumes"]),
+    expect.arrayContaining([
+      "spec.securityContext.supplementalGroups",
+      "spec.containers[].securityContext.capabilities.add",
+      "spec.volumes",
+    ]),
   );
 });
