@@ -1,6 +1,6 @@
 /** The one function from an admitted spec to bundles. Create and `berth render` both call it. Pure and synchronous. */
 
-import { invalidRequest } from "../errors.ts";
+import { invalidRequest, toBerthError } from "../errors.ts";
 import type { ImageConfig, UserDatabase } from "../image/image.ts";
 import type { AdapterName } from "../runtime/runtime.ts";
 import type { ContainerSpec, SandboxRequest } from "../sandbox/spec.ts";
@@ -74,10 +74,21 @@ export interface RenderResult {
 
 /** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit. */
 export function render(input: RenderInput): RenderResult {
-  const apps = input.request.spec.containers.map((container, index) => renderApp(input, container, index));
+  const apps = input.request.spec.containers.map((container, index) =>
+    inContainer(container.name, () => renderApp(input, container, index)),
+  );
   const enforcement = apps.flatMap((app) => app.enforcement);
   const bundles = [bundle(PAUSE_NAME, pauseConfig(input)), ...apps.map((app) => bundle(app.name, app.config))];
   return { bundles, enforcement, warnings: enforcementWarnings(enforcement) };
+}
+
+/** Tells an error whose container it is about. */
+function inContainer<T>(container: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw toBerthError(error).at({ container });
+  }
 }
 
 /** Whether runsc needs --net-raw, a flag that counts for the whole sandbox. */

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { needsRawSockets, render } from "../../src/bundle/render.ts";
 import { writeBundle } from "../../src/bundle/write.ts";
 import { makeScratch } from "../support/scratch.ts";
-import { ADAPTERS, configOf, renderApp, renderApps, renderInput, requestOf } from "./rendering.ts";
+import { ADAPTERS, configOf, refusal, renderApp, renderApps, renderInput, requestOf } from "./rendering.ts";
 
 /** All that a request can ask for so far, to show what it does not reach. */
 const GREEDY = {
@@ -173,4 +173,9 @@ test("a bundle is written for its owner only, over the one that was there", () =
   expect(readFileSync(file, "utf8")).toBe(pause.configJson);
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(statSync(join(scratch.path, "pause")).mode & 0o777).toBe(0o700);
+});
+
+test("an error of one app names its container", () => {
+  const error = refusal(() => renderApps([{}, { image: { user: "ghost" } }]));
+  expect(error).toMatchObject({ reason: "UserUnresolvable", detail: { container: "c1" } });
 });
