@@ -75,6 +75,8 @@ const config = z
       "is not the path of a cgroup",
       "an absolute path of letters, digits, '_', '-' and '.', without '.' and '..' as parts",
     ).prefault("/berth.slice"),
+    /** Folder of the seccomp profiles that a spec may name with type Localhost. */
+    seccompProfileDir: absolutePath.prefault("/etc/berth/seccomp"),
     /** Static program of the pause container; called with -P. */
     pauseBinary: absolutePath.prefault("/usr/bin/catatonit"),
   })

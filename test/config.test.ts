@@ -42,6 +42,7 @@ test("an empty file is all defaults: runsc (alias gvisor), runc and crun", async
       defaultRuntimeClass: "runsc",
       capabilityMode: "merged",
       cgroupRoot: "/berth.slice",
+      seccompProfileDir: "/etc/berth/seccomp",
       pauseBinary: "/usr/bin/catatonit",
     });
   }

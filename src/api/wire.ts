@@ -15,10 +15,18 @@ import {
   type SandboxSecurityContextSchema,
   type SecurityContext,
   type SecurityContextSchema,
+  type SeccompProfile,
+  type SeccompProfileSchema,
+  SeccompProfileType,
   SupplementalGroupsPolicy,
 } from "../gen/berth/v1/sandbox_pb.js";
 import type { SandboxesGetRequest, SandboxesListRequest } from "../gen/berth/v1/sandboxes_pb.js";
-import type { SandboxRequest, SandboxSpec as ParsedSpec, SecurityContext as ParsedContext } from "../sandbox/spec.ts";
+import type {
+  SandboxRequest,
+  SandboxSpec as ParsedSpec,
+  SeccompProfile as ParsedProfile,
+  SecurityContext as ParsedContext,
+} from "../sandbox/spec.ts";
 import { parseTogether } from "../sandbox/together.ts";
 
 /** The part that Create and Render share. */
@@ -48,15 +56,28 @@ function specDocument({ runtimeClassName, containers, securityContext, hostname,
 }
 
 function sandboxSecurityDocument(context: SandboxSecurityContext): unknown {
-  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy } = context;
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy, seccompProfile } = context;
   return set({
     runAsUser: idOf(runAsUser),
     runAsGroup: idOf(runAsGroup),
     runAsNonRoot,
     supplementalGroups: supplementalGroups.map(Number),
     supplementalGroupsPolicy: GROUPS_POLICIES.get(supplementalGroupsPolicy) ?? supplementalGroupsPolicy,
+    seccompProfile: seccompProfile && seccompDocument(seccompProfile),
   });
 }
+
+function seccompDocument({ type, localhostProfile }: SeccompProfile): unknown {
+  const unset = type === SeccompProfileType.UNSPECIFIED;
+  return set({ type: unset ? undefined : (SECCOMP_TYPES.get(type) ?? type), localhostProfile });
+}
+
+/** Any other number is left to the parser, which refuses it by name. */
+const SECCOMP_TYPES = new Map<SeccompProfileType, ParsedProfile["type"]>([
+  [SeccompProfileType.RUNTIME_DEFAULT, "RuntimeDefault"],
+  [SeccompProfileType.LOCALHOST, "Localhost"],
+  [SeccompProfileType.UNCONFINED, "Unconfined"],
+]);
 
 /** Any other number is left to the parser, which refuses it by name. */
 const GROUPS_POLICIES = new Map<SupplementalGroupsPolicy, string>([
@@ -84,7 +105,7 @@ function containerDocument({ name, image, command, args, env, workingDir, securi
 }
 
 function securityDocument({ capabilities, runAsUser, runAsGroup, ...others }: SecurityContext): unknown {
-  const { runAsNonRoot, allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = others;
+  const { runAsNonRoot, allowPrivilegeEscalation, readOnlyRootFilesystem, umask, seccompProfile } = others;
   return set({
     capabilities: capabilities && set({ add: capabilities.add, drop: capabilities.drop, ambient: ambientOf(capabilities) }),
     runAsUser: idOf(runAsUser),
@@ -93,6 +114,7 @@ function securityDocument({ capabilities, runAsUser, runAsGroup, ...others }: Se
     allowPrivilegeEscalation,
     readOnlyRootFilesystem,
     umask,
+    seccompProfile: seccompProfile && seccompDocument(seccompProfile),
   });
 }
 
@@ -174,21 +196,33 @@ function securityMessage({
   capabilities,
   runAsUser,
   runAsGroup,
+  seccompProfile,
   ...others
 }: ParsedContext): MessageInitShape<typeof SecurityContextSchema> {
   return {
     capabilities: { add: [...capabilities.add], drop: [...capabilities.drop], ...ambientMessage(capabilities.ambient) },
-    ...present({ runAsUser: bigId(runAsUser), runAsGroup: bigId(runAsGroup), ...others }),
+    ...present({
+      runAsUser: bigId(runAsUser),
+      runAsGroup: bigId(runAsGroup),
+      ...others,
+      seccompProfile: seccompProfile && seccompMessage(seccompProfile),
+    }),
   };
 }
 
 function sandboxSecurityMessage(context: ParsedSpec["securityContext"]): MessageInitShape<typeof SandboxSecurityContextSchema> {
-  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy } = context;
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy, seccompProfile } = context;
+  const profile = seccompProfile && seccompMessage(seccompProfile);
   return {
-    ...present({ runAsUser: bigId(runAsUser), runAsGroup: bigId(runAsGroup), runAsNonRoot }),
+    ...present({ runAsUser: bigId(runAsUser), runAsGroup: bigId(runAsGroup), runAsNonRoot, seccompProfile: profile }),
     supplementalGroups: supplementalGroups.map(BigInt),
     supplementalGroupsPolicy: supplementalGroupsPolicy === "Strict" ? SupplementalGroupsPolicy.STRICT : SupplementalGroupsPolicy.MERGE,
   };
+}
+
+function seccompMessage({ type, localhostProfile = "" }: ParsedProfile): MessageInitShape<typeof SeccompProfileSchema> {
+  const [number] = [...SECCOMP_TYPES].find(([, name]) => name === type) ?? [];
+  return { type: number ?? SeccompProfileType.UNSPECIFIED, localhostProfile };
 }
 
 const bigId = (id: number | undefined): bigint | undefined => (id === undefined ? undefined : BigInt(id));

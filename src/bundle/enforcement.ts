@@ -3,6 +3,8 @@
 import { BerthError } from "../errors.ts";
 import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
 import { type Capability, type CapabilityRequest, type CapabilitySets, finalCapabilities } from "./capabilities.ts";
+import type { OciSeccomp } from "./oci.ts";
+import { hasOtherErrno } from "./seccomp.ts";
 import type { EffectiveSecurity } from "./security.ts";
 
 /** What becomes of one property that was asked for. */
@@ -20,7 +22,7 @@ export interface EnforcementEntry {
 }
 
 /** What the report depends on of what a runtime can do. */
-export type EnforcementTraits = Pick<RuntimeTraits, "ambient" | "umask" | "setuid">;
+export type EnforcementTraits = Pick<RuntimeTraits, "ambient" | "umask" | "setuid" | "execSeccomp">;
 
 export interface EnforcementInput {
   readonly container: string;
@@ -34,6 +36,8 @@ export interface EnforcementInput {
   readonly security: EffectiveSecurity;
   readonly uid: number;
   readonly sets: CapabilitySets;
+  /** The filter that is written. */
+  readonly seccomp: OciSeccomp | undefined;
   readonly adapter: AdapterName;
   readonly traits: EnforcementTraits;
   /** What the node's agent may give under a runtime that shares the kernel; undefined when not known. */
@@ -41,7 +45,14 @@ export interface EnforcementInput {
 }
 
 export function containerEnforcement(input: EnforcementInput): EnforcementEntry[] {
-  return [...addEntries(input), ...dropEntries(input), ...ambientEntries(input), ...userEntries(input), ...processEntries(input)];
+  return [
+    ...addEntries(input),
+    ...dropEntries(input),
+    ...ambientEntries(input),
+    ...userEntries(input),
+    ...processEntries(input),
+    ...seccompEntries(input),
+  ];
 }
 
 /** Capabilities of the final set that the agent's own bounding set lacks: runc and crun cannot give them. */
@@ -179,6 +190,24 @@ function umaskFate({ adapter, traits }: EnforcementInput): Fate {
     mechanism: "runsc before 2026 ignores it (0022)",
     note: "set it in the program, or use a runsc of 2026 or newer",
   };
+}
+
+function seccompEntries(input: EnforcementInput): EnforcementEntry[] {
+  const { seccompProfile } = input.security;
+  const { type, localhostProfile } = seccompProfile ?? {};
+  return property(input, "seccompProfile", localhostProfile === undefined ? type : `${type} ${localhostProfile}`, seccompFate(input));
+}
+
+function seccompFate({ adapter, traits, seccomp, security }: EnforcementInput): Fate {
+  if (!seccomp) return { enforced: true, mechanism: "no filter is written", note: "" };
+  if (adapter !== "runsc") return { enforced: true, mechanism: "filter in the host's kernel", note: "" };
+  const byDefault = security.seccompProfile?.type === "RuntimeDefault";
+  const notes = [
+    ...(byDefault ? ["clone3 stays allowed, also for namespaces, as this runtime cannot refuse it with ENOSYS"] : []),
+    ...(!byDefault && hasOtherErrno(seccomp) ? ["errnoRet is ignored: what is refused fails with EPERM"] : []),
+    ...(traits.execSeccomp ? [] : ["this runsc does not filter processes that exec brings into a container"]),
+  ];
+  return { enforced: true, mechanism: "runsc --oci-seccomp, a flag of the whole sandbox", note: notes.join("; ") };
 }
 
 /** The entry about one field of the security context; none when it was not set. */

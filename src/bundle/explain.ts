@@ -1,10 +1,11 @@
 /** Where each value of a rendered config.json comes from. Pure; looks at the same input as render. */
 
 import type { ContainerSpec } from "../sandbox/spec.ts";
-import { type Capability, DEFAULT_CAPABILITIES } from "./capabilities.ts";
+import { type Capability, DEFAULT_CAPABILITIES, finalCapabilities } from "./capabilities.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
 import { RENDER_TRAITS, type RenderInput } from "./render.ts";
+import { runtimeDefaultRules } from "./seccomp.ts";
 import { effectiveSecurity, securityField } from "./security.ts";
 
 export type OriginKind = "default" | "node" | "image" | "request" | "runtime" | "placement";
@@ -232,9 +233,25 @@ function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Fou
     case "maskedPaths":
     case "readonlyPaths":
       return byDefault(`kept from every container under a runtime ${kernelOf(subject)}`);
+    case "seccomp":
+      return subject.app && seccompOrigin(subject, subject.app, rest);
     default:
       return undefined;
   }
+}
+
+function seccompOrigin({ input }: Subject, app: App, [field, index]: readonly string[]): Found | undefined {
+  const { spec } = input.request;
+  const { seccompProfile } = effectiveSecurity(spec, app.spec);
+  const asked = `asked for by ${securityField(spec, app.index, "seccompProfile")}`;
+  if (seccompProfile?.type === "Localhost")
+    return { kind: "node", source: `${seccompProfile.localhostProfile} in seccompProfileDir, ${asked}` };
+  if (seccompProfile?.type !== "RuntimeDefault") return undefined;
+  const capabilities = finalCapabilities(app.spec.securityContext.capabilities);
+  const { errnoRet } = RENDER_TRAITS[input.adapter].seccomp;
+  const rules = runtimeDefaultRules({ capabilities, architecture: input.architecture, errnoRet });
+  const reason = field === "syscalls" ? rules[Number(index)]?.reason : "the node's processor, and EPERM for what no rule allows";
+  return reason === undefined ? undefined : byDefault(`RuntimeDefault computed from the capabilities (${reason}), ${asked}`);
 }
 
 /** Everything in a JSON value that has nothing inside, in order. */

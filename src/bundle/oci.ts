@@ -40,6 +40,51 @@ export interface OciNamespace {
   path?: string;
 }
 
+/** One condition on an argument. Values are bigint where a number would lose digits. */
+export interface OciSeccompArg {
+  index: number;
+  value: number | bigint;
+  valueTwo?: number | bigint;
+  op: (typeof SECCOMP_OPERATORS)[number];
+}
+
+export interface OciSyscallRule {
+  names: string[];
+  action: (typeof SECCOMP_ACTIONS)[number];
+  /** Only with SCMP_ACT_ERRNO and SCMP_ACT_TRACE. */
+  errnoRet?: number;
+  args?: OciSeccompArg[];
+}
+
+/** Config-linux, "Seccomp"; without listeners, whose other end berth would have to be. */
+export interface OciSeccomp {
+  defaultAction: (typeof SECCOMP_ACTIONS)[number];
+  defaultErrnoRet?: number;
+  architectures?: string[];
+  syscalls: OciSyscallRule[];
+}
+
+export const SECCOMP_ACTIONS = [
+  "SCMP_ACT_ALLOW",
+  "SCMP_ACT_ERRNO",
+  "SCMP_ACT_KILL",
+  "SCMP_ACT_KILL_PROCESS",
+  "SCMP_ACT_KILL_THREAD",
+  "SCMP_ACT_LOG",
+  "SCMP_ACT_TRACE",
+  "SCMP_ACT_TRAP",
+] as const;
+
+export const SECCOMP_OPERATORS = [
+  "SCMP_CMP_NE",
+  "SCMP_CMP_LT",
+  "SCMP_CMP_LE",
+  "SCMP_CMP_EQ",
+  "SCMP_CMP_GE",
+  "SCMP_CMP_GT",
+  "SCMP_CMP_MASKED_EQ",
+] as const;
+
 export interface OciLinux {
   /** Absent where the runtime is told to leave cgroups alone. */
   cgroupsPath?: string;
@@ -48,6 +93,7 @@ export interface OciLinux {
   namespaces: OciNamespace[];
   maskedPaths?: string[];
   readonlyPaths?: string[];
+  seccomp?: OciSeccomp;
 }
 
 export interface OciConfig {

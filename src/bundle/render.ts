@@ -1,15 +1,17 @@
 /** The one function from an admitted spec to bundles. Create and `berth render` both call it. Pure and synchronous. */
 
-import { invalidRequest, toBerthError } from "../errors.ts";
+import { BerthError, invalidRequest, toBerthError } from "../errors.ts";
 import type { ImageConfig, UserDatabase } from "../image/image.ts";
 import type { AdapterName } from "../runtime/runtime.ts";
-import type { ContainerSpec, SandboxRequest } from "../sandbox/spec.ts";
+import type { ContainerSpec, SandboxRequest, SandboxSpec } from "../sandbox/spec.ts";
 import { baselineLinux, baselineMounts, type Isolation, type NamespacePaths } from "./baseline.ts";
-import { type CapabilityMode, capabilitySets, finalCapabilities } from "./capabilities.ts";
+import { type Capability, type CapabilityMode, capabilitySets, finalCapabilities } from "./capabilities.ts";
 import { containerEnforcement, type EnforcementEntry, type EnforcementTraits, enforcementWarnings } from "./enforcement.ts";
-import { configJson, type OciConfig } from "./oci.ts";
+import { configJson, type OciConfig, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
 import { processArgs, processCwd, processEnv, processRlimits } from "./process.ts";
+import { actionsOf, runtimeDefault } from "./seccomp.ts";
+import type { Architecture } from "./seccomp-default.ts";
 import { effectiveSecurity, securityField } from "./security.ts";
 import { isNamedByImage, resolveUser } from "./user.ts";
 
@@ -18,12 +20,26 @@ export interface RenderTraits {
   readonly isolation: Isolation;
   /** Limits of one container reach the next one of its sandbox. */
   readonly leakingRlimits: boolean;
+  /** What it makes of seccomp profiles. */
+  readonly seccomp: {
+    /** A refused call fails with the error number that its rule names, not always with EPERM. */
+    readonly errnoRet: boolean;
+    /** What a rule may do. */
+    readonly actions: readonly OciSeccomp["defaultAction"][];
+  };
 }
 
+const ALL_OF_SECCOMP = { errnoRet: true, actions: SECCOMP_ACTIONS };
+/** Measured with releases of 2024 and 2026. */
+const SECCOMP_OF_RUNSC: RenderTraits["seccomp"] = {
+  errnoRet: false,
+  actions: ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"],
+};
+
 export const RENDER_TRAITS: Readonly<Record<AdapterName, RenderTraits>> = {
-  runsc: { isolation: "own-kernel", leakingRlimits: true },
-  runc: { isolation: "shared-kernel", leakingRlimits: false },
-  crun: { isolation: "shared-kernel", leakingRlimits: false },
+  runsc: { isolation: "own-kernel", leakingRlimits: true, seccomp: SECCOMP_OF_RUNSC },
+  runc: { isolation: "shared-kernel", leakingRlimits: false, seccomp: ALL_OF_SECCOMP },
+  crun: { isolation: "shared-kernel", leakingRlimits: false, seccomp: ALL_OF_SECCOMP },
 };
 
 /** Where one container stands on the node. */
@@ -51,6 +67,10 @@ export interface RenderInput {
   readonly nodeCapabilities: ReadonlySet<string> | undefined;
   /** By container name. */
   readonly images: ReadonlyMap<string, RenderImage>;
+  /** Profiles of the node that the spec names, by that name. */
+  readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
+  /** The node's processor, for which RuntimeDefault is made. */
+  readonly architecture: Architecture;
   readonly pause: ContainerPlace;
   /** By container name. */
   readonly places: ReadonlyMap<string, ContainerPlace>;
@@ -72,7 +92,7 @@ export interface RenderResult {
   readonly warnings: readonly string[];
 }
 
-/** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit. */
+/** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit, NotEnforceable when profile and runtime do not. */
 export function render(input: RenderInput): RenderResult {
   const apps = input.request.spec.containers.map((container, index) =>
     inContainer(container.name, () => renderApp(input, container, index)),
@@ -126,6 +146,7 @@ function renderApp(
   if (security.runAsNonRoot) refuseRoot(input, index, { uid: resolved.uid, imageUser: image.config.user });
   const user = umask === undefined ? resolved : { ...resolved, umask };
   const sets = capabilitySets(capabilities, user.uid, input.capabilityMode);
+  const seccomp = seccompOf(input, index, sets.bounding);
   const config: OciConfig = {
     ociVersion: "1.0.2",
     process: {
@@ -141,10 +162,13 @@ function renderApp(
     root: { path: place.rootfs, readonly: readOnlyRootFilesystem ?? false },
     mounts: baselineMounts(isolation),
     annotations: annotations("container", input, container.name),
-    linux: baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
+    linux: {
+      ...baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
+      ...(seccomp ? { seccomp } : {}),
+    },
   };
   const { adapter, traits, nodeCapabilities } = input;
-  const about = { container: container.name, request: container.securityContext, security, uid: user.uid, sets };
+  const about = { container: container.name, request: container.securityContext, security, uid: user.uid, sets, seccomp };
   const enforcement = containerEnforcement({ ...about, adapter, traits, nodeCapabilities });
   return { name: container.name, config, enforcement };
 }
@@ -159,6 +183,32 @@ function refuseRoot({ request }: RenderInput, index: number, { uid, imageUser }:
     : "the container would run as user 0";
   const violation = { rule: `forbids it: ${why}`, value: "true", allowed: "runAsUser with a number above 0" };
   throw invalidRequest([{ field: securityField(request.spec, index, "runAsNonRoot"), ...violation }]);
+}
+
+/** The filter of an app; none when no profile is asked for. Each bundle has one of its own. */
+function seccompOf(input: RenderInput, index: number, capabilities: readonly Capability[]): OciSeccomp | undefined {
+  const { spec } = input.request;
+  const { seccompProfile } = effectiveSecurity(spec, spec.containers[index] as ContainerSpec);
+  const { errnoRet, actions } = RENDER_TRAITS[input.adapter].seccomp;
+  if (seccompProfile?.type === "RuntimeDefault") return runtimeDefault({ capabilities, architecture: input.architecture, errnoRet });
+  if (seccompProfile?.type !== "Localhost") return undefined;
+  const profile = input.seccompProfiles.get(seccompProfile.localhostProfile);
+  if (!profile) throw new Error(`no text of the seccomp profile ${seccompProfile.localhostProfile}`);
+  const unknown = actionsOf(profile).filter((action) => !actions.includes(action));
+  if (unknown.length === 0) return structuredClone(profile);
+  const field = `${securityField(spec, index, "seccompProfile")}.localhostProfile`;
+  const rule = `uses ${unknown.join(" and ")}, which ${input.adapter} refuses`;
+  const value = JSON.stringify(seccompProfile.localhostProfile);
+  const allowed = `a profile of ${actions.join(", ")}, or another runtime class`;
+  throw new BerthError("NotEnforceable", `${field}: the profile ${value} ${rule}: use ${allowed}`, {
+    violations: [{ field, rule, value, allowed }],
+  });
+}
+
+/** Whether runsc needs --oci-seccomp, a flag that counts for the whole sandbox. */
+export function needsSeccomp(spec: SandboxSpec): boolean {
+  const types = spec.containers.map((container) => effectiveSecurity(spec, container).seccompProfile?.type ?? "Unconfined");
+  return types.some((type) => type !== "Unconfined");
 }
 
 /** Whether runsc needs --allow-suid, a flag that counts for the whole sandbox. */

@@ -1,6 +1,6 @@
 /** What a container's security context comes to when the sandbox's is behind it. Pure. */
 
-import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
+import type { ContainerSpec, SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
 
 export interface EffectiveSecurity {
   readonly runAsUser: number | undefined;
@@ -8,6 +8,7 @@ export interface EffectiveSecurity {
   readonly runAsNonRoot: boolean;
   readonly supplementalGroups: readonly number[];
   readonly supplementalGroupsPolicy: "Merge" | "Strict";
+  readonly seccompProfile: SeccompProfile | undefined;
 }
 
 /** The container's own word wins, field by field, as in Kubernetes. */
@@ -19,11 +20,14 @@ export function effectiveSecurity(spec: SandboxSpec, container: ContainerSpec): 
     runAsNonRoot: own.runAsNonRoot ?? common.runAsNonRoot ?? false,
     supplementalGroups: common.supplementalGroups,
     supplementalGroupsPolicy: common.supplementalGroupsPolicy,
+    seccompProfile: own.seccompProfile ?? common.seccompProfile,
   };
 }
 
+type SharedField = "runAsUser" | "runAsGroup" | "runAsNonRoot" | "seccompProfile";
+
 /** Path of a field that both contexts have, as the request has it; the container's when neither does. */
-export function securityField(spec: SandboxSpec, index: number, field: "runAsUser" | "runAsGroup" | "runAsNonRoot"): string {
+export function securityField(spec: SandboxSpec, index: number, field: SharedField): string {
   const own = spec.containers[index]?.securityContext[field];
   return own === undefined && spec.securityContext[field] !== undefined
     ? `spec.securityContext.${field}`

@@ -25,6 +25,9 @@ const AMBIENT_RUNSC = 2026_06_01;
 /** From this release on runsc honours umask, and lets setuid programs gain privileges when it is told to. */
 const UMASK_RUNSC = 2026_01_01;
 
+/** A release of 2024 filters a container's own processes only, one of 2026 also those that exec brings into it. */
+const EXEC_SECCOMP_RUNSC = 2026_01_01;
+
 export interface Probe {
   readonly version: string;
   readonly platform: string;
@@ -58,7 +61,12 @@ export async function probeRuntime(input: ProbeInput): Promise<Probe> {
 /** What a runtime of this version can do, also when the version is only declared. */
 export function traitsOfVersion(adapter: AdapterName, version: string): EnforcementTraits {
   const date = adapter === "runsc" ? (releaseDate(version) ?? 0) : Infinity;
-  return { ambient: date >= AMBIENT_RUNSC, umask: date >= UMASK_RUNSC, setuid: date >= UMASK_RUNSC };
+  return {
+    ambient: date >= AMBIENT_RUNSC,
+    umask: date >= UMASK_RUNSC,
+    setuid: date >= UMASK_RUNSC,
+    execSeccomp: date >= EXEC_SECCOMP_RUNSC,
+  };
 }
 
 /** Whether runsc knows a flag: it tells by `runsc flags`, and refuses to start with one that it does not know. */

@@ -1,6 +1,6 @@
 /** The runtime classes of this node: found, probed, and kept. */
 
-import { needsRawSockets, needsSetuid } from "../bundle/render.ts";
+import { needsRawSockets, needsSeccomp, needsSetuid } from "../bundle/render.ts";
 import type { BerthConfig, RuntimeClassConfig } from "../config.ts";
 import { BerthError, toBerthError } from "../errors.ts";
 import type { Cgroups } from "../host/cgroups.ts";
@@ -128,7 +128,12 @@ export function findClass(config: BerthConfig, className: string): RuntimeClassC
 export function runtimeFor(runtime: ResolvedRuntime, sandboxId: string, spec: SandboxSpec): Runtime {
   switch (runtime.adapter) {
     case "runsc":
-      return new Runsc(runtime, { id: sandboxId, rawSockets: needsRawSockets(spec.containers), setuid: needsSetuid(spec.containers) });
+      return new Runsc(runtime, {
+        id: sandboxId,
+        rawSockets: needsRawSockets(spec.containers),
+        setuid: needsSetuid(spec.containers),
+        seccomp: needsSeccomp(spec),
+      });
     case "runc":
       return new Runc(runtime);
     case "crun":

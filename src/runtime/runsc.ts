@@ -20,6 +20,8 @@ export interface RunscSandbox {
   readonly rawSockets: boolean;
   /** Some container asks for allowPrivilegeEscalation: true. */
   readonly setuid: boolean;
+  /** Some container has a seccomp profile, which runsc ignores without the flag. */
+  readonly seccomp: boolean;
 }
 
 export class Runsc implements Runtime {
@@ -70,6 +72,7 @@ export class Runsc implements Runtime {
       ...(traits.ignoreCgroups ? ["--ignore-cgroups"] : []),
       ...(this.#sandbox.rawSockets ? ["--net-raw"] : []),
       ...(this.#sandbox.setuid && traits.setuid ? ["--allow-suid"] : []),
+      ...(this.#sandbox.seccomp ? ["--oci-seccomp"] : []),
       ...flags.filter((flag) => !flag.startsWith("--platform")),
     ];
   }

@@ -12,6 +12,8 @@ export interface RuntimeTraits {
   umask: boolean;
   /** A setuid program can gain privileges; runsc needs a flag for it, which older ones do not have. */
   setuid: boolean;
+  /** A seccomp filter also holds for processes that are started in a container from outside. */
+  execSeccomp: boolean;
   /** The runtime must be told to leave cgroups alone. */
   ignoreCgroups: boolean;
   /** The runtime refuses a hybrid cgroup layout unless the v2 tree is hidden from it. */

@@ -2,6 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 import { missingOnNode, refuseUnenforced } from "../bundle/enforcement.ts";
+import type { OciSeccomp } from "../bundle/oci.ts";
 import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
 import { BerthError, toBerthError } from "../errors.ts";
@@ -12,8 +13,10 @@ import { launchMonitor } from "../monitor/conmon.ts";
 import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import type { ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
+import { nodeArchitecture } from "./node-architecture.ts";
 import type { ContainerRecord, SandboxRecord } from "./record.ts";
 import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
+import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
 import { moveTo } from "./state.ts";
 
@@ -26,6 +29,7 @@ export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancell
   const resolved = await stage("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
   record.runtime = resolved;
   refuseWhatNodeCannotGive(rooms, record, resolved);
+  const seccompProfiles = await stage("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
   const images = await stage("image", () => resolveImages(record));
   const layers = await stage("unpack", () => unpackLayers(rooms, images));
 
@@ -35,7 +39,7 @@ export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancell
   const places = await stage("rootfs", () => mountRootfs(rooms, record, layers));
   const namespaces = await stage("namespaces", () => rooms.namespaces.create(record.id));
   await stage("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
-  const rendered = await stage("render", () => renderBundles(rooms, record, { images, places, namespaces }));
+  const rendered = await stage("render", () => renderBundles(rooms, record, { images, seccompProfiles, places, namespaces }));
   await stage("bundles", () => writeBundles(rooms, record, rendered));
 
   const runtime = runtimeFor(resolved, record.id, record.spec);
@@ -138,11 +142,12 @@ function mountRootfs(rooms: Rooms, record: SandboxRecord, layers: ReadonlyMap<st
 
 interface Made {
   readonly images: Images;
+  readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
   readonly places: ReadonlyMap<string, ContainerPlace>;
   readonly namespaces: { net: string; ipc: string; uts: string };
 }
 
-function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, namespaces }: Made): RenderResult {
+function renderBundles(rooms: Rooms, record: SandboxRecord, { images, seccompProfiles, places, namespaces }: Made): RenderResult {
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
   const withUsers = [...images].map(
@@ -156,6 +161,8 @@ function renderBundles(rooms: Rooms, record: SandboxRecord, { images, places, na
     traits,
     nodeCapabilities: rooms.nodeCapabilities,
     images: new Map(withUsers),
+    seccompProfiles,
+    architecture: nodeArchitecture(),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
     places,
     namespaces,

@@ -10,6 +10,7 @@ import {
   type RenderInput,
   type RenderResult,
 } from "../bundle/render.ts";
+import type { Architecture } from "../bundle/seccomp-default.ts";
 import type { BerthConfig } from "../config.ts";
 import { toBerthError } from "../errors.ts";
 import { parseImageConfig, resolveImage } from "../image/layout.ts";
@@ -17,6 +18,8 @@ import { readUserDatabaseOfLayout } from "../image/users.ts";
 import { NodePaths } from "../paths.ts";
 import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
+import { nodeArchitecture } from "./node-architecture.ts";
+import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
 import type { ContainerSpec, SandboxRequest } from "./spec.ts";
 
@@ -31,6 +34,8 @@ export interface OfflineOptions {
   readonly nodeCapabilities: ReadonlySet<string> | undefined;
   /** What the class's binary can do; absent: by its declared version. */
   readonly traits?: EnforcementTraits;
+  /** Absent: this machine's. */
+  readonly architecture?: Architecture;
 }
 
 export interface ExplainedBundle extends RenderedBundle {
@@ -44,6 +49,7 @@ export interface ExplainedResult extends RenderResult {
 /** Renders what a create would write, and tells where each value comes from. Throws what a create would throw for a bad image or user. */
 export async function renderOffline(request: SandboxRequest, options: OfflineOptions): Promise<ExplainedResult> {
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
+  const seccompProfiles = readSeccompProfiles(request.spec, options.config.seccompProfileDir);
   const images = new Map<string, RenderImage>();
   for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
   const pause = placeholderId(0);
@@ -54,6 +60,8 @@ export async function renderOffline(request: SandboxRequest, options: OfflineOpt
     traits: options.traits ?? traitsOfVersion(adapter, version),
     nodeCapabilities: options.nodeCapabilities,
     images,
+    seccompProfiles,
+    architecture: options.architecture ?? nodeArchitecture(),
     pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
     places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),
     namespaces: { net: namespace(pause, "net"), ipc: namespace(pause, "ipc"), uts: namespace(pause, "uts") },

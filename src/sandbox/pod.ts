@@ -26,6 +26,8 @@ function words(text: string): readonly string[] {
 
 const CAPABILITIES: ObjectFields = { implemented: { add: "as it is", drop: "as it is" }, later: [] };
 
+const SECCOMP_PROFILE: ObjectFields = { implemented: { type: "as it is", localhostProfile: "as it is" }, later: [] };
+
 const SECURITY_CONTEXT: ObjectFields = {
   implemented: {
     capabilities: CAPABILITIES,
@@ -34,8 +36,9 @@ const SECURITY_CONTEXT: ObjectFields = {
     runAsNonRoot: "as it is",
     allowPrivilegeEscalation: "as it is",
     readOnlyRootFilesystem: "as it is",
+    seccompProfile: SECCOMP_PROFILE,
   },
-  later: words("appArmorProfile privileged procMount seLinuxOptions seccompProfile windowsOptions"),
+  later: words("appArmorProfile privileged procMount seLinuxOptions windowsOptions"),
 };
 
 const POD_SECURITY_CONTEXT: ObjectFields = {
@@ -45,9 +48,10 @@ const POD_SECURITY_CONTEXT: ObjectFields = {
     runAsNonRoot: "as it is",
     supplementalGroups: "as it is",
     supplementalGroupsPolicy: "as it is",
+    seccompProfile: SECCOMP_PROFILE,
   },
   later: words(`
-    appArmorProfile fsGroup fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions seccompProfile sysctls windowsOptions
+    appArmorProfile fsGroup fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions sysctls windowsOptions
   `),
 };
 

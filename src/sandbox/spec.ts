@@ -12,6 +12,12 @@ export interface EnvVar {
   readonly value: string;
 }
 
+/** Which system calls a container may make. */
+export type SeccompProfile =
+  | { readonly type: "RuntimeDefault" | "Unconfined"; readonly localhostProfile?: undefined }
+  /** A path in the node's profile folder. */
+  | { readonly type: "Localhost"; readonly localhostProfile: string };
+
 export interface SecurityContext {
   readonly capabilities: CapabilityRequest;
   readonly runAsUser?: number | undefined;
@@ -21,6 +27,7 @@ export interface SecurityContext {
   readonly readOnlyRootFilesystem?: boolean | undefined;
   /** 0 to 0777. */
   readonly umask?: number | undefined;
+  readonly seccompProfile?: SeccompProfile | undefined;
 }
 
 /** What counts for every app that does not say otherwise. */
@@ -30,6 +37,7 @@ export interface SandboxSecurityContext {
   readonly runAsNonRoot?: boolean | undefined;
   readonly supplementalGroups: readonly number[];
   readonly supplementalGroupsPolicy: "Merge" | "Strict";
+  readonly seccompProfile?: SeccompProfile | undefined;
 }
 
 export interface ContainerSpec {
@@ -190,6 +198,30 @@ const umask = z.number({ error: "is not a whole number" }).refine((value) => Num
   params: { allowed: `0 to ${MAX_UMASK} (0o777)` },
 });
 
+const SECCOMP_TYPES = ["RuntimeDefault", "Localhost", "Unconfined"] as const;
+const profileText = rule(
+  (path) => path.split("/").every((part) => part !== "" && part !== "." && part !== ".."),
+  "is not a clean relative path",
+  "a path in the node's profile folder, without a leading '/', '//', '.' and '..'",
+)(text);
+const seccompProfile = z
+  .strictObject({
+    type: z.enum(SECCOMP_TYPES, { error: "is not a type of seccomp profile" }),
+    localhostProfile: profileText.optional(),
+  })
+  .transform(({ type, localhostProfile }, context): SeccompProfile => {
+    const refuse = (message: string, allowed: string): never => {
+      context.addIssue({ code: "custom", path: ["localhostProfile"], input: localhostProfile, message, params: { allowed } });
+      return z.NEVER;
+    };
+    if (type === "Localhost") {
+      if (localhostProfile !== undefined) return { type, localhostProfile };
+      return refuse("is required", "the path of a profile in the node's profile folder, as type is Localhost");
+    }
+    if (localhostProfile === undefined) return { type };
+    return refuse(`is only used with type Localhost, not ${type}`, "leave it out, or type: Localhost");
+  });
+
 const securityContext = z
   .strictObject({
     capabilities: capabilities.prefault({}),
@@ -199,6 +231,7 @@ const securityContext = z
     allowPrivilegeEscalation: z.boolean().optional(),
     readOnlyRootFilesystem: z.boolean().optional(),
     umask: umask.optional(),
+    seccompProfile: seccompProfile.optional(),
   })
   .superRefine(({ allowPrivilegeEscalation, capabilities }, context) => {
     // As Kubernetes: whoever has SYS_ADMIN needs no setuid program to gain privileges.
@@ -217,6 +250,7 @@ const sandboxSecurityContext = z.strictObject({
     .max(MAX_GROUPS, { error: `has more than ${MAX_GROUPS} entries` })
     .prefault([]),
   supplementalGroupsPolicy: z.enum(["Merge", "Strict"]).prefault("Merge"),
+  seccompProfile: seccompProfile.optional(),
 });
 
 const envName = rule((name) => name !== "" && !name.includes("="), "is empty or contains '='", "a name without '='")(text);

@@ -33,6 +33,7 @@ const integer = fc.oneof(
   fc.constantFrom(0n, -1n, 1000n, 2_147_483_647n, 2_147_483_648n, 4_294_967_295n),
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 );
+const seccompProfile = fc.record({ type: fc.integer({ min: -1, max: 4 }), localhostProfile: word }, { requiredKeys: [] });
 const container = fc.record(
   {
     name: word,
@@ -49,6 +50,7 @@ const container = fc.record(
         allowPrivilegeEscalation: fc.boolean(),
         readOnlyRootFilesystem: fc.boolean(),
         umask: fc.oneof(fc.integer({ min: 0, max: 0o777 }), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
+        seccompProfile,
         capabilities: fc.record(
           { add: words, drop: words, ambient: words, ambientMode: fc.integer({ min: -2, max: 9 }) },
           { requiredKeys: [] },
@@ -70,6 +72,7 @@ const request = fc.record(
         requireEnforcement: fc.boolean(),
         securityContext: fc.record(
           {
+            seccompProfile,
             runAsUser: integer,
             runAsGroup: integer,
             runAsNonRoot: fc.boolean(),

@@ -2,8 +2,9 @@
 
 import type { CapabilityMode } from "../../src/bundle/capabilities.ts";
 import type { EnforcementTraits } from "../../src/bundle/enforcement.ts";
-import type { OciConfig } from "../../src/bundle/oci.ts";
+import type { OciConfig, OciSeccomp } from "../../src/bundle/oci.ts";
 import { type RenderInput, type RenderResult, render } from "../../src/bundle/render.ts";
+import type { Architecture } from "../../src/bundle/seccomp-default.ts";
 import { BerthError } from "../../src/errors.ts";
 import type { ImageConfig, UserDatabase } from "../../src/image/image.ts";
 import type { AdapterName } from "../../src/runtime/runtime.ts";
@@ -29,6 +30,8 @@ export interface Node {
   readonly sandbox?: object;
   /** Digest of every image. */
   readonly digest?: string;
+  readonly architecture?: Architecture;
+  readonly seccompProfiles?: ReadonlyMap<string, OciSeccomp>;
   readonly nodeCapabilities?: ReadonlySet<string>;
   readonly cgroup?: undefined;
 }
@@ -51,9 +54,11 @@ export function renderInput(apps: readonly App[], { ambient = true, traits, sand
     request,
     adapter: "runc",
     capabilityMode: "merged",
-    traits: { ambient, umask: true, setuid: true, ...traits },
+    traits: { ambient, umask: true, setuid: true, execSeccomp: true, ...traits },
     nodeCapabilities: undefined,
     images: new Map(named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {}, digest }])),
+    seccompProfiles: new Map(),
+    architecture: "x86-64",
     pause: { id: "p".repeat(32), rootfs: "/var/lib/berth/pause" },
     places: new Map(named.map(({ name }) => [name, { id: name.padEnd(32, "0"), rootfs: `/var/lib/berth/rootfs/${name}` }])),
     namespaces: { net: "/run/berth/ns/net", ipc: "/run/berth/ns/ipc", uts: "/run/berth/ns/uts" },

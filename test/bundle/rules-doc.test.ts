@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { baselineLinux, baselineMounts, type Isolation } from "../../src/bundle/baseline.ts";
 import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
+import { WITH_CAPABILITY } from "../../src/bundle/seccomp-default.ts";
 import { DEFAULT_PATH, processRlimits } from "../../src/bundle/process.ts";
 import { code, table } from "../support/markdown.ts";
 
@@ -38,6 +39,14 @@ function limits(): string {
   return table(["Limit", "runsc", "runc and crun"], ...rows);
 }
 
+function seccomp(): string {
+  const rows = KERNEL_CAPABILITIES.flatMap((name) => {
+    const calls = WITH_CAPABILITY[name];
+    return calls ? [[code(name), calls.map(code).join(", ")]] : [];
+  });
+  return table(["Capability", "Calls"], ...rows);
+}
+
 const TABLES: Readonly<Record<string, string>> = {
   "mounts of runsc": mounts("own-kernel"),
   "mounts of runc and crun": mounts("shared-kernel"),
@@ -45,6 +54,7 @@ const TABLES: Readonly<Record<string, string>> = {
   capabilities: capabilities(),
   environment: table(["Variable", "Default"], DEFAULT_PATH.split("=").map(code)),
   limits: limits(),
+  "seccomp by capability": seccomp(),
 };
 
 const MARKED = /(<!-- table: (.+) -->\n)([^]*?)(<!-- end -->)/g;

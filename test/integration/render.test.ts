@@ -112,8 +112,10 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
     request: parseSandboxRequest(wanted),
     adapter,
     capabilityMode: "merged",
-    traits: { ambient: false, umask: false, setuid: false },
+    traits: { ambient: false, umask: false, setuid: false, execSeccomp: false },
     nodeCapabilities: undefined,
+    seccompProfiles: new Map(),
+    architecture: "x86-64",
     images: new Map(
       wanted.spec.containers.map(({ name, image }) => [name, { config: image === full ? FULL : PLAIN, users: USERS, digest: undefined }]),
     ),

@@ -18,9 +18,9 @@ test.each(["", "VERSION_MISSING", "1.1.5+ds1", "go1.26", "release-2026", "releas
   },
 );
 
-test("ambient: runsc from June 2026 on; umask and setuid: from 2026 on; runc and crun always", () => {
-  const all = { ambient: true, umask: true, setuid: true };
-  const none = { ambient: false, umask: false, setuid: false };
+test("ambient: runsc from June 2026 on; umask, setuid and filters for exec: from 2026 on; runc and crun always", () => {
+  const all = { ambient: true, umask: true, setuid: true, execSeccomp: true };
+  const none = { ambient: false, umask: false, setuid: false, execSeccomp: false };
   expect(traitsOfVersion("runsc", "release-20260601.0")).toEqual(all);
   expect(traitsOfVersion("runsc", "release-20260531.0")).toEqual({ ...all, ambient: false });
   expect(traitsOfVersion("runsc", "release-20260101.0")).toEqual({ ...all, ambient: false });

@@ -39,13 +39,21 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
       runAsNonRoot: true,
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
+      seccompProfile: { type: "Localhost", localhostProfile: "team/web.json" },
       capabilities: { add: ["NET_ADMIN"], drop: ["all"] },
     },
   };
   const common = {
     runtimeClassName: "gvisor",
     hostname: "h",
-    securityContext: { runAsUser: 7, runAsGroup: 8, runAsNonRoot: false, supplementalGroups: [9], supplementalGroupsPolicy: "Strict" },
+    securityContext: {
+      runAsUser: 7,
+      runAsGroup: 8,
+      runAsNonRoot: false,
+      supplementalGroups: [9],
+      supplementalGroupsPolicy: "Strict",
+      seccompProfile: { type: "RuntimeDefault" },
+    },
   };
   const metadata = { namespace: "team-a", labels: { app: "web" } };
   const asPod = read(pod(common, container, metadata));
@@ -190,7 +198,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     privileged: true,
     procMount: "Default",
     seLinuxOptions: { level: "x" },
-    seccompProfile: { type: "Unconfined" },
     windowsOptions: {},
   }).map(([key, value]) => [`spec.containers[0].securityContext.${key}`, pod({}, { securityContext: { [key]: value } })] as const),
   ...Object.entries({
@@ -199,7 +206,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     fsGroupChangePolicy: "Always",
     seLinuxChangePolicy: "Recursive",
     seLinuxOptions: { level: "x" },
-    seccompProfile: { type: "RuntimeDefault" },
     sysctls: [{ name: "x", value: "1" }],
     windowsOptions: {},
   }).map(([key, value]) => [`spec.securityContext.${key}`, pod({ securityContext: { [key]: value } })] as const),

@@ -35,6 +35,8 @@ function renderInput(): RenderInput {
     traits: traitsOfVersion("runsc", "release-20260905.0"),
     nodeCapabilities: undefined,
     images: new Map([["app", { config, users: {}, digest: undefined }]]),
+    seccompProfiles: new Map(),
+    architecture: "x86-64",
     pause: { id: id("0"), rootfs: "/var/lib/berth/pause/rootfs" },
     places: new Map([["app", { id: id("1"), rootfs: `/var/lib/berth/containers/${id("1")}/rootfs` }]]),
     namespaces: { net: "/run/berth/ns/0/net", ipc: "/run/berth/ns/0/ipc", uts: "/run/berth/ns/0/uts" },

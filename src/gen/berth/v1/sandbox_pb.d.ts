@@ -181,6 +181,13 @@ export declare type SandboxSecurityContext = Message<"berth.v1.SandboxSecurityCo
    * @generated from field: berth.v1.SupplementalGroupsPolicy supplemental_groups_policy = 5;
    */
   supplementalGroupsPolicy: SupplementalGroupsPolicy;
+
+  /**
+   * As in SecurityContext; a container's own profile replaces this one as a whole.
+   *
+   * @generated from field: berth.v1.SeccompProfile seccomp_profile = 6;
+   */
+  seccompProfile?: SeccompProfile | undefined;
 };
 
 /**
@@ -188,6 +195,33 @@ export declare type SandboxSecurityContext = Message<"berth.v1.SandboxSecurityCo
  * Use `create(SandboxSecurityContextSchema)` to create a new message.
  */
 export declare const SandboxSecurityContextSchema: GenMessage<SandboxSecurityContext>;
+
+/**
+ * SeccompProfile says which system calls a container's processes may make.
+ *
+ * @generated from message berth.v1.SeccompProfile
+ */
+export declare type SeccompProfile = Message<"berth.v1.SeccompProfile"> & {
+  /**
+   * Where the profile comes from. Required.
+   *
+   * @generated from field: berth.v1.SeccompProfileType type = 1;
+   */
+  type: SeccompProfileType;
+
+  /**
+   * With LOCALHOST, and only then: the profile's path in the node's profile folder, relative, without "." and ".." as parts.
+   *
+   * @generated from field: string localhost_profile = 2;
+   */
+  localhostProfile: string;
+};
+
+/**
+ * Describes the message berth.v1.SeccompProfile.
+ * Use `create(SeccompProfileSchema)` to create a new message.
+ */
+export declare const SeccompProfileSchema: GenMessage<SeccompProfile>;
 
 /**
  * Container is one app container.
@@ -332,6 +366,13 @@ export declare type SecurityContext = Message<"berth.v1.SecurityContext"> & {
    * @generated from field: optional uint32 umask = 7;
    */
   umask?: number | undefined;
+
+  /**
+   * Filter of system calls. Unset means the sandbox's, else none.
+   *
+   * @generated from field: berth.v1.SeccompProfile seccomp_profile = 8;
+   */
+  seccompProfile?: SeccompProfile | undefined;
 };
 
 /**
@@ -676,6 +717,46 @@ export declare type Stage = Message<"berth.v1.Stage"> & {
  * Use `create(StageSchema)` to create a new message.
  */
 export declare const StageSchema: GenMessage<Stage>;
+
+/**
+ * SeccompProfileType says where a seccomp profile comes from.
+ *
+ * @generated from enum berth.v1.SeccompProfileType
+ */
+export enum SeccompProfileType {
+  /**
+   * Not set: refused.
+   *
+   * @generated from enum value: SECCOMP_PROFILE_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Computed by berthd from the container's final capabilities: everything is refused that a container has no use for.
+   *
+   * @generated from enum value: SECCOMP_PROFILE_TYPE_RUNTIME_DEFAULT = 1;
+   */
+  RUNTIME_DEFAULT = 1,
+
+  /**
+   * A file of the node, in the form of linux.seccomp of the OCI runtime specification.
+   *
+   * @generated from enum value: SECCOMP_PROFILE_TYPE_LOCALHOST = 2;
+   */
+  LOCALHOST = 2,
+
+  /**
+   * No filter, as when no profile is named.
+   *
+   * @generated from enum value: SECCOMP_PROFILE_TYPE_UNCONFINED = 3;
+   */
+  UNCONFINED = 3,
+}
+
+/**
+ * Describes the enum berth.v1.SeccompProfileType.
+ */
+export declare const SeccompProfileTypeSchema: GenEnum<SeccompProfileType>;
 
 /**
  * SupplementalGroupsPolicy says where an app's further groups come from.

@@ -1,0 +1,127 @@
+/** Seccomp profiles of the node: JSON files in one folder, each in the form of linux.seccomp of the OCI runtime specification. */
+
+import { z } from "zod";
+import { type OciSeccomp, SECCOMP_ACTIONS, SECCOMP_OPERATORS } from "../bundle/oci.ts";
+import { effectiveSecurity, securityField } from "../bundle/security.ts";
+import { BerthError, show, type Violation } from "../errors.ts";
+import { FileInRootError, readFileInRoot } from "../host/files.ts";
+import type { SandboxSpec } from "./spec.ts";
+import { violationsOf } from "./violations.ts";
+
+const MAX_BYTES = 1024 * 1024;
+/** The kernel keeps no more of it. */
+const MAX_ERRNO = 4095;
+
+/**
+ * The profiles that the containers of a spec name with type Localhost, by name. Symlinks cannot lead out of the folder.
+ * Throws NotEnforceable that names field, file and way out when one is missing, too big, not JSON or of another form.
+ */
+export function readSeccompProfiles(spec: SandboxSpec, dir: string): ReadonlyMap<string, OciSeccomp> {
+  const profiles = new Map<string, OciSeccomp>();
+  const violations: Violation[] = [];
+  for (const [index, container] of spec.containers.entries()) {
+    const name = effectiveSecurity(spec, container).seccompProfile?.localhostProfile;
+    if (name === undefined || profiles.has(name)) continue;
+    const read = readProfile(dir, name);
+    if ("fault" in read)
+      violations.push({ field: `${securityField(spec, index, "seccompProfile")}.localhostProfile`, value: show(name), ...read.fault });
+    else profiles.set(name, read.profile);
+  }
+  if (violations.length === 0) return profiles;
+  const lines = [...new Set(violations.map(({ field, value, rule, allowed }) => `${field}: ${value} ${rule}; ${allowed}`))];
+  throw new BerthError("NotEnforceable", `not possible on this node: ${lines.join("; ")}`, { violations });
+}
+
+type Fault = Pick<Violation, "rule" | "allowed">;
+
+function readProfile(dir: string, name: string): { profile: OciSeccomp } | { fault: Fault } {
+  const file = `${dir}/${name}`;
+  const text = readText(dir, name);
+  if (typeof text !== "string") return { fault: text };
+  const allowed = `mend ${file}: linux.seccomp of the OCI runtime specification as JSON`;
+  let document: unknown;
+  try {
+    document = JSON.parse(text, keepDigits);
+  } catch (error) {
+    return { fault: { rule: `is not JSON (${error instanceof Error ? error.message.slice(0, 100) : String(error)})`, allowed } };
+  }
+  const parsed = profile.safeParse(document, { reportInput: true });
+  if (parsed.success) return { profile: parsed.data };
+  const faults = violationsOf(parsed.error, document).slice(0, 3);
+  const told = faults.map(
+    ({ field, rule, value, allowed }) => `${field || "the whole"} ${rule} (found ${value}${allowed === "" ? "" : `; allowed: ${allowed}`})`,
+  );
+  return { fault: { rule: `is not a seccomp profile: ${told.join("; ")}`, allowed } };
+}
+
+/** The text, or why there is none. */
+function readText(dir: string, name: string): string | Fault {
+  const allowed = `the name of a profile in ${dir} (seccompProfileDir of berth.yaml), a regular file of at most ${MAX_BYTES} bytes`;
+  try {
+    const content = readFileInRoot(dir, name, { maxBytes: MAX_BYTES });
+    if (content) return content.toString("utf8");
+    return { rule: `is not in ${dir}, out of which no link leads`, allowed };
+  } catch (error) {
+    if (error instanceof FileInRootError) return { rule: `cannot be used: ${error.message}`, allowed };
+    return { rule: `cannot be read: ${error instanceof Error ? error.message : String(error)}`, allowed };
+  }
+}
+
+/** Values of arguments go up to 2^64 - 1, of which a number would lose digits. */
+function keepDigits(_key: string, value: unknown, context?: { source?: string }): unknown {
+  const source = context?.source;
+  const loses = typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^\d{1,20}$/.test(source);
+  return loses ? BigInt(source) : value;
+}
+
+const action = z.enum(SECCOMP_ACTIONS, { error: "is not an action that berth knows" });
+const errno = z.int().min(0).max(MAX_ERRNO);
+const word = z.union(
+  [
+    z.int().nonnegative(),
+    z
+      .bigint()
+      .nonnegative()
+      .max(2n ** 64n - 1n),
+  ],
+  { error: "is not a whole number of 64 bits" },
+);
+
+/** The specification: a runtime must fail when another action has an error number. */
+function errnoFits(action: string, errnoRet: number | undefined): boolean {
+  return errnoRet === undefined || action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
+}
+const ERRNO_MISPLACED = "is only used with SCMP_ACT_ERRNO and SCMP_ACT_TRACE";
+
+const condition = z.strictObject({
+  index: z.int().min(0).max(5),
+  value: word,
+  valueTwo: word.exactOptional(),
+  op: z.enum(SECCOMP_OPERATORS, { error: "is not an operator of the specification" }),
+});
+
+const rule = z
+  .strictObject({
+    names: z.array(z.string().min(1)).min(1),
+    action,
+    errnoRet: errno.exactOptional(),
+    args: z.array(condition).exactOptional(),
+  })
+  .refine(({ action, errnoRet }) => errnoFits(action, errnoRet), { error: ERRNO_MISPLACED, path: ["errnoRet"] });
+
+const ARCHITECTURES = [
+  ...["X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC", "PPC64"],
+  ...["PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64"],
+].map((name) => `SCMP_ARCH_${name}`);
+
+const profile = z
+  .strictObject({
+    defaultAction: action,
+    defaultErrnoRet: errno.exactOptional(),
+    architectures: z.array(z.enum(ARCHITECTURES, { error: "is not an architecture of the specification" })).exactOptional(),
+    syscalls: z.array(rule).prefault([]),
+  })
+  .refine(({ defaultAction, defaultErrnoRet }) => errnoFits(defaultAction, defaultErrnoRet), {
+    error: ERRNO_MISPLACED,
+    path: ["defaultErrnoRet"],
+  });
