@@ -39,15 +39,9 @@ export interface Daemon {
 
 /** For unary calls to get their answer at the end. */
 const CLOSE_GRACE_MS = 5_000;
-/** runsc's control socket must fit into the 107 bytes of a socket address: RUN/s/ID/r/runsc-ID.sock. */
-const LONGEST_RUN_DIR = 26;
 
 export async function startDaemon(options: DaemonOptions, log: Logger): Promise<Daemon> {
   const config = await loadConfig(options.configFile);
-  if (options.runDir.length > LONGEST_RUN_DIR)
-    throw new Error(
-      `--run-dir ${options.runDir} is longer than ${LONGEST_RUN_DIR} characters: sockets in it would not fit into a socket address`,
-    );
   const paths = new NodePaths(options.stateDir, options.runDir);
   mkdirSync(paths.state, { recursive: true, mode: 0o700 });
   mkdirSync(paths.run, { recursive: true, mode: 0o711 });

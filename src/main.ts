@@ -13,7 +13,7 @@ usage: berthd [flags]
   --config FILE         node config (default /etc/berth/berth.yaml where it exists)
   --policy FILE         not implemented yet: refused
   --state-dir DIR       journal, images, bundles, logs (default /var/lib/berth)
-  --run-dir DIR         sockets and run-time state; at most 26 characters (default /run/berth)
+  --run-dir DIR         sockets and run-time state (default /run/berth)
   --listen unix:///PATH where the gRPC API listens; may be repeated (default unix://RUN/berthd.sock)
   --admin ADDRESS       admin HTTP (/healthz /readyz /metrics /version): unix:///PATH or 127.0.0.1:PORT
                         (default unix://RUN/admin.sock)

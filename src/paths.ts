@@ -39,7 +39,7 @@ export class NodePaths {
   get sandboxes(): string {
     return join(this.run, "s");
   }
-  /** All that a running sandbox has under RUN. Short names: runsc's control socket must fit into the 107 bytes of a socket address. */
+  /** All that a running sandbox has under RUN. Short names: sockets lie in it. */
   sandbox(sandboxId: string): string {
     return join(this.sandboxes, sandboxId);
   }

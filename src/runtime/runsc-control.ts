@@ -3,7 +3,9 @@
  * all releases of 2024 to 2026; a waiting connection costs nothing where `runsc wait` costs a process of 20 MiB.
  */
 
+import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { connect } from "node:net";
+import { basename, dirname } from "node:path";
 import { exitCodeOf } from "../host/spawn.ts";
 
 /** The exit code of an app; undefined when the sandbox died; "unavailable" when the socket does not speak as expected. */
@@ -12,6 +14,22 @@ export async function waitOverControlSocket(
   containerId: string,
   signal: AbortSignal,
 ): Promise<number | undefined | "unavailable"> {
+  // A folder's descriptor stands for its path, which may be longer than the 107 bytes of a socket address.
+  const folder = openFolder(dirname(path));
+  if (folder === undefined) return "unavailable";
+  try {
+    return await ask(`/proc/self/fd/${folder}/${basename(path)}`, containerId, signal);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/** Undefined when it is not there. */
+function openFolder(path: string): number | undefined {
+  return existsSync(path) ? openSync(path, constants.O_DIRECTORY) : undefined;
+}
+
+async function ask(path: string, containerId: string, signal: AbortSignal): Promise<number | undefined | "unavailable"> {
   return await new Promise((resolve) => {
     const socket = connect(path);
     let answer = "";

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:os";
+import { isDeepStrictEqual } from "node:util";
 import type { EnforcementEntry } from "../bundle/enforcement.ts";
 import { PAUSE_NAME } from "../bundle/pause.ts";
+import { BerthError } from "../errors.ts";
 import type { ProcessIdentity } from "../host/processes.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
 import type { SandboxRequest, SandboxSpec } from "./spec.ts";
@@ -107,4 +109,27 @@ export function allContainers(record: SandboxRecord): ContainerRecord[] {
 
 export function hasEnded(container: ContainerRecord): boolean {
   return container.state === "EXITED" || container.state === "UNKNOWN";
+}
+
+/** The container that a caller means; throws ContainerNotFound with the names there are. */
+export function containerName(record: SandboxRecord, wanted: string): string {
+  const names = [...record.containers.map((container) => container.name), record.pause.name];
+  if (wanted !== "" && names.includes(wanted)) return wanted;
+  const only = record.containers.length === 1 ? record.containers[0]?.name : undefined;
+  if (wanted === "" && only !== undefined) return only;
+  const said = wanted === "" ? "has several containers, name one" : `has no container ${JSON.stringify(wanted)}`;
+  throw new BerthError("ContainerNotFound", `sandbox ${record.namespace}/${record.name} ${said}: ${names.join(", ")}`);
+}
+
+interface Wish {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: object;
+  readonly spec: SandboxSpec;
+}
+
+/** Whether two requests ask for the same. As JSON says it, whatever the order of keys: one may have been in the journal. */
+export function isSameWish(one: Wish, other: Wish): boolean {
+  const plain = ({ namespace, name, labels, spec }: Wish): unknown => JSON.parse(JSON.stringify({ namespace, name, labels, spec }));
+  return isDeepStrictEqual(plain(one), plain(other));
 }

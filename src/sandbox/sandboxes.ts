@@ -7,7 +7,7 @@ import { runtimeFor } from "../runtime/registry.ts";
 import { createSandbox } from "./create.ts";
 import { endApps, type Grace, markEnded, takeDown } from "./ending.ts";
 import { watchExit } from "./exits.ts";
-import { type ContainerRecord, hasEnded, newRecord, type SandboxRecord } from "./record.ts";
+import { type ContainerRecord, containerName, hasEnded, isSameWish, newRecord, type SandboxRecord } from "./record.ts";
 import { type ExplainedResult, renderOffline } from "./offline.ts";
 import { type Rooms, runtimeContainer } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
@@ -144,7 +144,7 @@ export class Sandboxes {
 
   /** The sandbox that a create must join or collide with. */
   #claimedBy(request: SandboxRequest, requestId: string): Live | undefined {
-    const { namespace, name, labels } = request.metadata;
+    const { namespace, name } = request.metadata;
     const candidates = [...this.#live.values()];
     const live =
       candidates.find(({ record }) => record.namespace === namespace && record.name === name) ??
@@ -152,9 +152,7 @@ export class Sandboxes {
     if (!live) return undefined;
     const { record } = live;
     if (live.operation?.verb === "delete") throw busy(record, "delete");
-    const wish = (of: { namespace: string; name: string; labels: object; spec: object }): string =>
-      JSON.stringify([of.namespace, of.name, Object.entries(of.labels).sort(), of.spec]);
-    if (wish(record) === wish({ namespace, name, labels, spec: request.spec })) return live;
+    if (isSameWish(record, { ...request.metadata, spec: request.spec })) return live;
     const what = record.name === name && record.namespace === namespace ? "exists" : `was made by request ${requestId}`;
     throw new BerthError(
       "NameTaken",
@@ -388,14 +386,4 @@ const fromNow = (milliseconds: number): string => new Date(Date.now() + millisec
 
 function busy(record: SandboxRecord, verb: Verb): BerthError {
   return new BerthError("Busy", `sandbox ${record.namespace}/${record.name} is busy: ${verb} runs on it`);
-}
-
-/** The container that a caller means; throws ContainerNotFound with the names there are. */
-function containerName(record: SandboxRecord, wanted: string): string {
-  const names = [...record.containers.map((container) => container.name), record.pause.name];
-  if (wanted !== "" && names.includes(wanted)) return wanted;
-  const only = record.containers.length === 1 ? record.containers[0]?.name : undefined;
-  if (wanted === "" && only !== undefined) return only;
-  const said = wanted === "" ? "has several containers, name one" : `has no container ${JSON.stringify(wanted)}`;
-  throw new BerthError("ContainerNotFound", `sandbox ${record.namespace}/${record.name} ${said}: ${names.join(", ")}`);
 }
