@@ -49,7 +49,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   const running = execa(binary, args, {
     stdin: options.input === undefined ? "ignore" : "pipe",
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: options.env ?? { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin" },
+    env: options.env ?? pathOnly(),
     extendEnv: false,
     // A group of its own: a timeout reaches every descendant, and a signal to berthd's group reaches none.
     detached: true,
@@ -86,6 +86,11 @@ function feed(input: string | Uint8Array | Readable, stdin: Writable): void {
   stdin.once("error", drain).once("close", drain); // a program that ends early is no fault: its exit code tells
   source.once("error", () => stdin.end()).once("close", () => stdin.end());
   source.pipe(stdin);
+}
+
+/** The environment of a program that is given none. */
+export function pathOnly(): { readonly PATH: string } {
+  return { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin" };
 }
 
 /** Collects a stream and answers a function that gives its last bytes as text. */

@@ -4,7 +4,7 @@
  */
 
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { CommandError } from "./command.ts";
+import { CommandError, pathOnly } from "./command.ts";
 import { posixSpawn, SystemError, waitpidNow } from "./libc.ts";
 
 export interface SpawnOptions {
@@ -43,7 +43,7 @@ export async function spawnCommand(argv: readonly string[], options: SpawnOption
 }
 
 function start(argv: readonly string[], options: SpawnOptions): number {
-  const env = options.env ?? { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin" };
+  const env = options.env ?? pathOnly();
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
   const empty = openSync("/dev/null", "r");
   const output = openSync(options.output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BerthError } from "../errors.ts";
+import { pathOnly } from "../host/command.ts";
 
 import { isAlive, type ProcessIdentity, processIdentity } from "../host/processes.ts";
 import { spawnCommand } from "../host/spawn.ts";
@@ -44,7 +45,7 @@ export async function launchMonitor(launch: MonitorLaunch): Promise<Monitored> {
   const deadline = Date.now() + launch.timeoutMs;
   const output = join(launch.dir, "conmon.out");
   const argv = ["/bin/sh", LAUNCHER, join(launch.dir, "sync"), ...launch.procsFiles, "--", ...conmonArgs(launch)];
-  const env = { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin", _OCI_SYNCPIPE: "3" };
+  const env = { ...pathOnly(), _OCI_SYNCPIPE: "3" };
   const result = await spawnCommand(argv, { timeoutMs: launch.timeoutMs, output, env });
   if (result.exitCode !== 0) throw failure(launch, `conmon ended with ${result.exitCode}`);
   const monitorPid = Number(await waitForText(join(launch.dir, "conmon.pid"), deadline, launch));

@@ -1,21 +1,6 @@
 import { readFile } from "node:fs/promises";
+import type { RuntimeClassInfo } from "../runtime/registry.ts";
 import { VERSION } from "./version.ts";
-
-/** A runtime class as the probe found it. */
-export interface RuntimeClassInfo {
-  name: string;
-  aliases: string[];
-  adapter: string;
-  binary: string;
-  ready: boolean;
-  /** Why it is not ready, for people. */
-  message: string;
-  version: string;
-  /** sha256:HEX of the binary. */
-  digest: string;
-  platform: string;
-  features: string[];
-}
 
 export interface NodeInfo {
   version: string;

@@ -12,15 +12,17 @@ import { Runc } from "./runc.ts";
 import { Runsc } from "./runsc.ts";
 import type { ResolvedRuntime, Runtime } from "./runtime.ts";
 
+/** A runtime class as the probe found it. */
 export interface RuntimeClassInfo {
   name: string;
   aliases: string[];
   adapter: string;
   binary: string;
   ready: boolean;
-  /** Why it is not ready. */
+  /** Why it is not ready, for people. */
   message: string;
   version: string;
+  /** sha256:HEX of the binary. */
   digest: string;
   platform: string;
   features: string[];

@@ -145,10 +145,9 @@ export class Sandboxes {
   /** The sandbox that a create must join or collide with. */
   #claimedBy(request: SandboxRequest, requestId: string): Live | undefined {
     const { namespace, name } = request.metadata;
-    const candidates = [...this.#live.values()];
-    const live =
-      candidates.find(({ record }) => record.namespace === namespace && record.name === name) ??
-      candidates.find(({ record }) => requestId !== "" && record.requestId === requestId);
+    const byRequest = (): Live | undefined =>
+      [...this.#live.values()].find(({ record }) => requestId !== "" && record.requestId === requestId);
+    const live = this.#named(namespace, name) ?? byRequest();
     if (!live) return undefined;
     const { record } = live;
     if (live.operation?.verb === "delete") throw busy(record, "delete");
@@ -167,9 +166,13 @@ export class Sandboxes {
       throw new BerthError("SandboxNotFound", `there is no sandbox with the id ${target.id}`);
     }
     const { namespace, name } = target;
-    const live = [...this.#live.values()].find(({ record }) => record.namespace === namespace && record.name === name);
+    const live = this.#named(namespace, name);
     if (live) return live;
     throw new BerthError("SandboxNotFound", `there is no sandbox ${name} in namespace ${namespace}`);
+  }
+
+  #named(namespace: string, name: string): Live | undefined {
+    return [...this.#live.values()].find(({ record }) => record.namespace === namespace && record.name === name);
   }
 
   /** Runs an operation on a sandbox that has none. It goes on whoever still waits for it. */
