@@ -1,7 +1,7 @@
 /** berth.yaml: what a node may set. Every error names the field. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { z } from "zod";
+import * as z from "zod";
 import { BerthError } from "./errors.ts";
 import { violationsOf } from "./sandbox/violations.ts";
 

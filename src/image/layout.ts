@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { BerthError } from "../errors.ts";
 import { FileInRootError, readFileInRoot } from "../host/files.ts";
 import type { ImageConfig, ImageLayer, PinnedImage } from "./image.ts";

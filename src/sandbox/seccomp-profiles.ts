@@ -1,6 +1,6 @@
 /** Seccomp profiles of the node: JSON files in one folder, each in the form of linux.seccomp of the OCI runtime specification. */
 
-import { z } from "zod";
+import * as z from "zod";
 import { type OciSeccomp, SECCOMP_ACTIONS, SECCOMP_OPERATORS } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import { BerthError, show, type Violation } from "../errors.ts";

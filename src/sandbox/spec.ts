@@ -1,6 +1,6 @@
 /** The one type of a request, and the one way to it: wire messages and files both pass parseSandboxRequest. Pure. */
 
-import { z } from "zod";
+import * as z from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
 import { leadsThroughProc } from "../bundle/process.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { show, type Violation } from "../errors.ts";
 
 /** Turns zod's issues into violations that name field, rule, value and way out. `input` is what was parsed. */

@@ -33,7 +33,9 @@ test("beside the bundle stand its Node, koffi's binary and every helper script, 
   const scripts = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".sh"));
   const wanted = ["berth.mjs", "koffi.node", "node", ...scripts.map((file) => basename(file))];
   expect(readdirSync(join(root, "usr/lib/berth")).sort()).toEqual(wanted.sort());
-  expect(readFileSync(join(root, "usr/lib/berth/berth.mjs"), "utf8").split("\n", 1)).toEqual(["#!/usr/lib/berth/node"]);
+  expect(readFileSync(join(root, "usr/lib/berth/berth.mjs"), "utf8").split("\n", 1)).toEqual([
+    "#!/usr/lib/berth/node --max-semi-space-size=2",
+  ]);
   expect(["berth", "berthd"].map((name) => readlinkSync(join(root, "usr/bin", name)))).toEqual(Array(2).fill("../lib/berth/berth.mjs"));
 });
 
