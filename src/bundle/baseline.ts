@@ -43,7 +43,12 @@ export function baselineLinux({ isolation, namespaces, cgroupsPath }: LinuxInput
   };
 }
 
-const mount = (destination: string, type: string, source: string, options: string[]): OciMount => ({ destination, type, source, options });
+const mount = (destination: string, type: OciMount["type"], source: string, options: string[]): OciMount => ({
+  destination,
+  type,
+  source,
+  options,
+});
 
 /** The guest kernel's own; nothing of the host is behind them. */
 const OWN_KERNEL_MOUNTS: readonly OciMount[] = [

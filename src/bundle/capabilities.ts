@@ -1,5 +1,7 @@
 /** Capability sets: names, normal form, and how a container's sets come about. Pure. Rules: docs/rules.md, "Capabilities". */
 
+import type { OciCapabilities } from "./oci.ts";
+
 /** The kernel's 41 capabilities in its own order (capabilities(7), include/uapi/linux/capability.h). */
 export const KERNEL_CAPABILITIES = [
   "CAP_CHOWN",
@@ -60,14 +62,6 @@ export interface CapabilityRequest {
   readonly ambient: "never" | "auto" | readonly Capability[];
 }
 
-export interface CapabilitySets {
-  bounding: Capability[];
-  effective: Capability[];
-  inheritable: Capability[];
-  permitted: Capability[];
-  ambient?: Capability[];
-}
-
 const known = new Set<string>(KERNEL_CAPABILITIES);
 
 /** Brings one entry to the form CAP_X or ALL: trims, upper-cases, adds the prefix. Undefined when the kernel has no such capability. */
@@ -105,7 +99,7 @@ export function ambientCapabilities(request: CapabilityRequest, uid: number, fin
 }
 
 /** The five sets of a container. Every list is an array of its own. */
-export function capabilitySets(request: CapabilityRequest, uid: number, mode: CapabilityMode): CapabilitySets {
+export function capabilitySets(request: CapabilityRequest, uid: number, mode: CapabilityMode): OciCapabilities {
   const final = finalCapabilities(request);
   const ambient = ambientCapabilities(request, uid, final);
   return {

@@ -2,8 +2,8 @@
 
 import { BerthError } from "../errors.ts";
 import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
-import { type Capability, type CapabilityRequest, type CapabilitySets, finalCapabilities } from "./capabilities.ts";
-import type { OciSeccomp } from "./oci.ts";
+import { type Capability, type CapabilityRequest, finalCapabilities } from "./capabilities.ts";
+import type { OciCapabilities, OciSeccomp } from "./oci.ts";
 import { hasOtherErrno } from "./seccomp.ts";
 import type { EffectiveSecurity } from "./security.ts";
 
@@ -35,7 +35,7 @@ export interface EnforcementInput {
   /** The container's user and groups with the sandbox's behind them. */
   readonly security: EffectiveSecurity;
   readonly uid: number;
-  readonly sets: CapabilitySets;
+  readonly sets: OciCapabilities;
   /** The filter that is written. */
   readonly seccomp: OciSeccomp | undefined;
   readonly adapter: AdapterName;

@@ -4,6 +4,7 @@ import type { ContainerSpec } from "../sandbox/spec.ts";
 import { type Capability, DEFAULT_CAPABILITIES, finalCapabilities } from "./capabilities.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
+import { pointerOf } from "./pointer.ts";
 import { RENDER_TRAITS, type RenderInput } from "./render.ts";
 import { runtimeDefaultRules } from "./seccomp.ts";
 import { effectiveSecurity, securityField } from "./security.ts";
@@ -259,11 +260,6 @@ function leaves(value: unknown, path: readonly string[] = []): { path: readonly 
   const inner = typeof value === "object" && value !== null ? Object.entries(value) : [];
   if (inner.length === 0) return [{ path, value }];
   return inner.flatMap(([key, nested]) => leaves(nested, [...path, key]));
-}
-
-/** RFC 6901: ~ and / inside a name are escaped. */
-function pointerOf(path: readonly string[]): string {
-  return path.map((name) => `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
 /** config.json for people: its lines as they are written, with the origin of each value behind it. */

@@ -82,7 +82,7 @@ export function expandVariables(text: string, environment: ReadonlyMap<string, s
 }
 
 const NO_LIMIT = 2n ** 64n - 1n;
-const limit = (type: string, soft: bigint, hard = soft): OciRlimit => ({ type, hard, soft });
+const limit = (type: OciRlimit["type"], soft: bigint, hard = soft): OciRlimit => ({ type, hard, soft });
 
 const DEFAULT_RLIMITS = [limit("RLIMIT_NOFILE", 1024n)];
 

@@ -116,7 +116,9 @@ export function needsRawSockets(containers: readonly ContainerSpec[]): boolean {
   return containers.some((container) => finalCapabilities(container.securityContext.capabilities).includes("CAP_NET_RAW"));
 }
 
-const bundle = (container: string, config: OciConfig): RenderedBundle => ({ container, config, configJson: configJson(config) });
+function bundle(container: string, config: OciConfig): RenderedBundle {
+  return { container, config, configJson: inContainer(container, () => configJson(config)) };
+}
 
 function pauseConfig(input: RenderInput): OciConfig {
   const { isolation, leakingRlimits } = RENDER_TRAITS[input.adapter];

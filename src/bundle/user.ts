@@ -2,7 +2,7 @@
 
 import { BerthError } from "../errors.ts";
 import type { UserDatabase } from "../image/image.ts";
-import type { OciUser } from "./oci.ts";
+import { MAX_ID, type OciUser } from "./oci.ts";
 
 export interface UserRequest {
   readonly runAsUser?: number | undefined;
@@ -104,10 +104,10 @@ function groupEntries(text: string): { name: string; gid: number; members: strin
 }
 
 const isNumeric = (text: string): boolean => /^\d+$/.test(text);
-const inRange = (text: string): boolean => isNumeric(text) && Number(text) <= 2_147_483_647;
+const inRange = (text: string): boolean => isNumeric(text) && Number(text) <= MAX_ID;
 
 function numericId(text: string, imageUser: string): number {
-  if (!inRange(text)) throw unresolvable(imageUser, `has the id ${text}, which is not 0 to 2147483647`);
+  if (!inRange(text)) throw unresolvable(imageUser, `has the id ${text}, which is not 0 to ${MAX_ID}`);
   return Number(text);
 }
 

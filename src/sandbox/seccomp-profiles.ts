@@ -1,7 +1,6 @@
 /** Seccomp profiles of the node: JSON files in one folder, each in the form of linux.seccomp of the OCI runtime specification. */
 
-import * as z from "zod";
-import { type OciSeccomp, SECCOMP_ACTIONS, SECCOMP_OPERATORS } from "../bundle/oci.ts";
+import { type OciSeccomp, ociSeccomp } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import { BerthError, show, type Violation } from "../errors.ts";
 import { FileInRootError, readFileInRoot } from "../host/files.ts";
@@ -9,8 +8,6 @@ import type { SandboxSpec } from "./spec.ts";
 import { violationsOf } from "./violations.ts";
 
 const MAX_BYTES = 1024 * 1024;
-/** The kernel keeps no more of it. */
-const MAX_ERRNO = 4095;
 
 /**
  * The profiles that the containers of a spec name with type Localhost, by name. Symlinks cannot lead out of the folder.
@@ -45,7 +42,7 @@ function readProfile(dir: string, name: string): { profile: OciSeccomp } | { fau
   } catch (error) {
     return { fault: { rule: `is not JSON (${error instanceof Error ? error.message.slice(0, 100) : String(error)})`, allowed } };
   }
-  const parsed = profile.safeParse(document, { reportInput: true });
+  const parsed = ociSeccomp.safeParse(document, { reportInput: true });
   if (parsed.success) return { profile: parsed.data };
   const faults = violationsOf(parsed.error, document).slice(0, 3);
   const told = faults.map(
@@ -73,55 +70,3 @@ function keepDigits(_key: string, value: unknown, context?: { source?: string })
   const loses = typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^\d{1,20}$/.test(source);
   return loses ? BigInt(source) : value;
 }
-
-const action = z.enum(SECCOMP_ACTIONS, { error: "is not an action that berth knows" });
-const errno = z.int().min(0).max(MAX_ERRNO);
-const word = z.union(
-  [
-    z.int().nonnegative(),
-    z
-      .bigint()
-      .nonnegative()
-      .max(2n ** 64n - 1n),
-  ],
-  { error: "is not a whole number of 64 bits" },
-);
-
-/** The specification: a runtime must fail when another action has an error number. */
-function errnoFits(action: string, errnoRet: number | undefined): boolean {
-  return errnoRet === undefined || action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
-}
-const ERRNO_MISPLACED = "is only used with SCMP_ACT_ERRNO and SCMP_ACT_TRACE";
-
-const condition = z.strictObject({
-  index: z.int().min(0).max(5),
-  value: word,
-  valueTwo: word.exactOptional(),
-  op: z.enum(SECCOMP_OPERATORS, { error: "is not an operator of the specification" }),
-});
-
-const rule = z
-  .strictObject({
-    names: z.array(z.string().min(1)).min(1),
-    action,
-    errnoRet: errno.exactOptional(),
-    args: z.array(condition).exactOptional(),
-  })
-  .refine(({ action, errnoRet }) => errnoFits(action, errnoRet), { error: ERRNO_MISPLACED, path: ["errnoRet"] });
-
-const ARCHITECTURES = [
-  ...["X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC", "PPC64"],
-  ...["PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64"],
-].map((name) => `SCMP_ARCH_${name}`);
-
-const profile = z
-  .strictObject({
-    defaultAction: action,
-    defaultErrnoRet: errno.exactOptional(),
-    architectures: z.array(z.enum(ARCHITECTURES, { error: "is not an architecture of the specification" })).exactOptional(),
-    syscalls: z.array(rule).prefault([]),
-  })
-  .refine(({ defaultAction, defaultErrnoRet }) => errnoFits(defaultAction, defaultErrnoRet), {
-    error: ERRNO_MISPLACED,
-    path: ["defaultErrnoRet"],
-  });

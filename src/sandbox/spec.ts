@@ -2,6 +2,7 @@
 
 import * as z from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
+import { MAX_ID, MAX_UMASK } from "../bundle/oci.ts";
 import { leadsThroughProc } from "../bundle/process.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
@@ -98,8 +99,6 @@ function propertyOf(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-/** Highest user and group id: runtimes read larger ones as root or as nobody (measured; crun runs 4294967295 as root). */
-const MAX_ID = 2_147_483_647;
 const MAX_CONTAINERS = 64;
 /** Room for the primary group and those of the image below the kernel's NGROUPS_MAX, 65536; more than any sandbox needs. */
 const MAX_GROUPS = 1024;
@@ -192,7 +191,6 @@ const capabilities = z
     return { add, drop, ambient: ambient.map(({ name }) => name) };
   });
 
-const MAX_UMASK = 0o777;
 const umask = z.number({ error: "is not a whole number" }).refine((value) => Number.isInteger(value) && value >= 0 && value <= MAX_UMASK, {
   error: "is not a file mode creation mask",
   params: { allowed: `0 to ${MAX_UMASK} (0o777)` },
