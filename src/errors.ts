@@ -43,6 +43,13 @@ export const ERROR_KINDS = {
     meaning: "A container's command could not be started, such as a program that does not exist.",
   },
   Unavailable: { grpc: 14, http: 503, retryable: true, meaning: "berthd is starting or shutting down." },
+  StorageFull: { grpc: 8, http: 507, retryable: true, meaning: "A disk of the node is full. What cannot be written down is not begun." },
+  JournalFailed: {
+    grpc: 14,
+    http: 503,
+    retryable: true,
+    meaning: "berthd's journal cannot be written, and what cannot be written down is not begun; berthd's log says why.",
+  },
   NotImplemented: { grpc: 12, http: 501, retryable: false, meaning: "berthd does not do this." },
   Internal: { grpc: 13, http: 500, retryable: false, meaning: "A fault in berthd or the node; the log has more." },
 } as const satisfies Record<string, ErrorKind>;

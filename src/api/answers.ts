@@ -37,6 +37,8 @@ export function sandboxMessage(record: SandboxRecord): Sandbox {
       id: record.id,
       labels: record.labels,
       ...at("createdAt", record.createdAt),
+      resourceVersion: String(record.resourceVersion),
+      generation: BigInt(record.generation),
     },
     spec: specMessage(record.spec),
     status: {

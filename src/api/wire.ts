@@ -137,6 +137,9 @@ function metadataViolations(metadata: ObjectMeta | undefined): Violation[] {
   const violations: Violation[] = [];
   if (metadata?.id) violations.push({ field: "metadata.id", value: show(metadata.id), ...outputOnly });
   if (metadata?.createdAt) violations.push({ field: "metadata.createdAt", value: "a time", ...outputOnly });
+  if (metadata?.resourceVersion)
+    violations.push({ field: "metadata.resourceVersion", value: show(metadata.resourceVersion), ...outputOnly });
+  if (metadata?.generation) violations.push({ field: "metadata.generation", value: show(metadata.generation), ...outputOnly });
   // Parsers drop this key, as assigning it would change an object's prototype.
   if (metadata && Object.hasOwn(metadata.labels, "__proto__")) {
     violations.push({

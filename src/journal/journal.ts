@@ -1,16 +1,26 @@
 /** What berthd must not forget, in SQLite: written with an fsync before anything outside is done. */
 
 import { DatabaseSync } from "node:sqlite";
+import { BerthError } from "../errors.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
+import { changes, deleted, type EventKind, type JournalEvent, type NewEvent } from "./events.ts";
+import { migrate } from "./schema.ts";
 
-const SCHEMA_VERSION = 1;
-
-/** Fields of a spec that an earlier berthd did not write, as when nobody asks for anything. */
-const LATER_FIELDS = {
+/** Fields of a record and of its spec that an earlier berthd did not write, as when nobody asks for anything. */
+const LATER_RECORD_FIELDS = { resourceVersion: 0, generation: 1 };
+const LATER_SPEC_FIELDS = {
   securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const },
   hostname: "",
   requireEnforcement: false,
 };
+
+/** What a save has to say of itself. */
+export interface Cause {
+  /** Verb of the operation that it belongs to. */
+  readonly operation?: string;
+  /** What watchers are told besides the changes of state, which the journal finds itself. */
+  readonly events?: readonly NewEvent[];
+}
 
 export class Journal {
   readonly #db: DatabaseSync;
@@ -21,7 +31,7 @@ export class Journal {
     try {
       // Exclusive: a second berthd on the same state would undo what the first one does.
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT");
-      this.#migrate(path);
+      migrate(this.#db, path);
     } catch (error) {
       this.#db.close();
       const locked = error instanceof Error && /database is locked/.test(error.message);
@@ -32,47 +42,104 @@ export class Journal {
   /** All sandboxes, oldest first. */
   load(): SandboxRecord[] {
     const rows = this.#db.prepare("SELECT record FROM sandboxes ORDER BY created_at, id").all();
-    return rows.map((row) => {
-      const record = JSON.parse(String(row["record"])) as SandboxRecord;
-      return { ...record, spec: { ...LATER_FIELDS, ...record.spec } };
+    return rows.map((row) => parseRecord(row["record"]));
+  }
+
+  /**
+   * Stores a sandbox as it is now, with the events of what changed since the last save; durable when it returns. Gives the record
+   * its next resourceVersion. Throws StorageFull or JournalFailed, and then nothing was stored.
+   */
+  save(record: SandboxRecord, cause: Cause = {}): void {
+    record.resourceVersion = this.#transaction(() => {
+      const before = this.#find(record.id);
+      const next = { ...record, resourceVersion: (before ?? record).resourceVersion + 1 };
+      this.#db
+        .prepare(
+          `INSERT INTO sandboxes (id, namespace, name, state, created_at, record) VALUES (?, ?, ?, ?, ?, ?)
+           ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record`,
+        )
+        .run(next.id, next.namespace, next.name, next.state, next.createdAt, JSON.stringify(next));
+      this.#append(next, changes(before, next, cause.events ?? []), cause);
+      return next.resourceVersion;
     });
   }
 
-  /** Stores a sandbox as it is now; durable when it returns. */
-  save(record: SandboxRecord): void {
-    this.#db
-      .prepare(
-        `INSERT INTO sandboxes (id, namespace, name, state, created_at, record) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record`,
-      )
-      .run(record.id, record.namespace, record.name, record.state, record.createdAt, JSON.stringify(record));
+  /** Forgets a sandbox, with the events of its end. One that was never saved leaves nothing. Throws as save does. */
+  remove(record: SandboxRecord, cause: Cause = {}): void {
+    const before = this.#find(record.id);
+    if (!before) return;
+    this.#transaction(() => {
+      this.#db.prepare("DELETE FROM sandboxes WHERE id = ?").run(record.id);
+      this.#append(record, [...changes(before, record, cause.events ?? []), deleted(record)], cause);
+    });
   }
 
-  remove(id: string): void {
-    this.#db.prepare("DELETE FROM sandboxes WHERE id = ?").run(id);
+  /** Events after the one of this number, oldest first. */
+  events(after: number, limit: number): JournalEvent[] {
+    const rows = this.#db
+      .prepare("SELECT seq, time, sandbox_id, namespace, name, kind, event FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
+      .all(after, limit);
+    return rows.map((row) => ({
+      ...(JSON.parse(String(row["event"])) as Omit<JournalEvent, "seq" | "time" | "sandboxId" | "namespace" | "name" | "kind">),
+      seq: Number(row["seq"]),
+      time: String(row["time"]),
+      sandboxId: String(row["sandbox_id"]),
+      namespace: String(row["namespace"]),
+      name: String(row["name"]),
+      kind: String(row["kind"]) as EventKind,
+    }));
   }
 
   close(): void {
     this.#db.close();
   }
 
-  #migrate(path: string): void {
-    const version = Number(this.#db.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (version > SCHEMA_VERSION)
-      throw new Error(`${path} has schema ${version}; this berthd knows up to ${SCHEMA_VERSION}: start a newer berthd`);
-    if (version === SCHEMA_VERSION) return;
-    this.#db.exec(`
-      BEGIN;
-      CREATE TABLE sandboxes (
-        id TEXT PRIMARY KEY,
-        namespace TEXT NOT NULL,
-        name TEXT NOT NULL,
-        state TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        record TEXT NOT NULL,
-        UNIQUE (namespace, name)
-      ) STRICT;
-      PRAGMA user_version = ${SCHEMA_VERSION};
-      COMMIT`);
+  #find(id: string): SandboxRecord | undefined {
+    const row = this.#db.prepare("SELECT record FROM sandboxes WHERE id = ?").get(id);
+    return row && parseRecord(row["record"]);
   }
+
+  #append({ id, namespace, name, generation }: SandboxRecord, events: readonly NewEvent[], { operation = "" }: Cause): void {
+    const insert = this.#db.prepare("INSERT INTO events (time, sandbox_id, namespace, name, kind, event) VALUES (?, ?, ?, ?, ?, ?)");
+    const time = new Date().toISOString();
+    for (const { kind, ...event } of events)
+      insert.run(time, id, namespace, name, kind, JSON.stringify({ generation, operation, ...event }));
+  }
+
+  /** All of it or nothing, and durable when it returns. */
+  #transaction<T>(act: () => T): T {
+    try {
+      this.#db.exec("BEGIN IMMEDIATE");
+      const result = act();
+      this.#db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      // SQLite has rolled back by itself after some faults of the disk.
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw journalError(error);
+    }
+  }
+}
+
+function parseRecord(json: unknown): SandboxRecord {
+  const record = JSON.parse(String(json)) as SandboxRecord;
+  return { ...LATER_RECORD_FIELDS, ...record, spec: { ...LATER_SPEC_FIELDS, ...record.spec } };
+}
+
+/** SQLite's primary result codes for what the node's disk does, as against faults of ours. */
+const SQLITE_FULL = 13;
+const DISK_FAULTS = new Map([
+  [8, "it cannot be written"],
+  [10, "the disk fails"],
+  [11, "it is damaged"],
+  [14, "it cannot be opened"],
+  [26, "it is damaged"],
+]);
+
+function journalError(error: unknown): unknown {
+  const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
+  if (code === SQLITE_FULL) return new BerthError("StorageFull", "the disk that holds berthd's journal is full", { cause: error });
+  const fault = code === undefined ? undefined : DISK_FAULTS.get(code);
+  if (fault === undefined) return error;
+  return new BerthError("JournalFailed", `berthd's journal takes no entries: ${fault}`, { cause: error });
 }

@@ -34,7 +34,7 @@ export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancell
   const layers = await stage("unpack", () => unpackLayers(rooms, images));
 
   moveTo(record, "CREATING");
-  rooms.journal.save(record);
+  rooms.journal.save(record, { operation: "create" });
 
   const places = await stage("rootfs", () => mountRootfs(rooms, record, layers));
   const namespaces = await stage("namespaces", () => rooms.namespaces.create(record.id));
@@ -57,7 +57,7 @@ export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancell
 
   record.startedAt = new Date().toISOString();
   moveTo(record, "RUNNING");
-  rooms.journal.save(record);
+  rooms.journal.save(record, { operation: "create" });
 }
 
 /** Times each stage, gives errors its name, and stops between stages when the creation was cancelled. */

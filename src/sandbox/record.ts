@@ -53,6 +53,10 @@ export interface SandboxRecord {
   reason: string;
   message: string;
   createdAt: string;
+  /** Counts the saves: the journal sets it. */
+  resourceVersion: number;
+  /** Of what is wanted: 1 when it is new, one more at each start and change of the spec. */
+  generation: number;
   startedAt?: string;
   finishedAt?: string;
   /** While it is stopped or deleted: when apps that are still there are killed. */
@@ -89,6 +93,8 @@ export function newRecord(request: SandboxRequest, requestId: string, now: Date)
     reason: "",
     message: "",
     createdAt: now.toISOString(),
+    resourceVersion: 0,
+    generation: 1,
     pause,
     containers: request.spec.containers.map(({ name, image }) => ({ ...container(name), image })),
     warnings: [],

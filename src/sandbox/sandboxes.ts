@@ -209,9 +209,12 @@ export class Sandboxes {
   async #undo(live: Live, why: BerthError): Promise<void> {
     const { record } = live;
     try {
-      if (record.state === "CREATING") await teardown(this.#rooms, record);
+      if (record.state === "CREATING") {
+        await teardown(this.#rooms, record);
+        moveTo(record, "FAILED", why);
+      }
       removeFiles(this.#rooms, record);
-      this.#forget(record);
+      this.#forget(record, "create");
     } catch (error) {
       const message = `${why.message}; and what was made could not be removed: ${toBerthError(error).message}`;
       moveTo(record, "FAILED", { reason: why.reason, message });
@@ -221,10 +224,9 @@ export class Sandboxes {
 
   async #stop(live: Live, until: string, hurry: AbortSignal): Promise<void> {
     const { record } = live;
-    record.wanted = "stopped";
-    record.graceUntil = until;
-    moveTo(record, "STOPPING", { reason: record.reason, message: record.message });
-    this.#rooms.journal.save(record);
+    this.#intend(record, { wanted: "stopped", graceUntil: until }, "stop", (next) =>
+      moveTo(next, "STOPPING", { reason: record.reason, message: record.message }),
+    );
     try {
       await endApps(this.#rooms, record, live.ended, this.#grace(record, hurry));
       await takeDown(this.#rooms, live.record, live.ended);
@@ -233,15 +235,12 @@ export class Sandboxes {
       throw error;
     }
     moveTo(record, "STOPPED");
-    this.#finish(record);
+    this.#finish(record, "stop");
   }
 
   async #delete(live: Live, until: string): Promise<void> {
     const { record } = live;
-    record.wanted = "gone";
-    record.graceUntil = until;
-    moveTo(record, "DELETING");
-    this.#rooms.journal.save(record);
+    this.#intend(record, { wanted: "gone", graceUntil: until }, "delete", (next) => moveTo(next, "DELETING"));
     try {
       await endApps(this.#rooms, record, live.ended, this.#grace(record));
       await takeDown(this.#rooms, live.record, live.ended);
@@ -250,7 +249,20 @@ export class Sandboxes {
       this.#failUnlessClosing(live, "DeleteFailed", error);
       throw error;
     }
-    this.#forget(record);
+    this.#forget(record, "delete");
+  }
+
+  /** What cannot be written down is not begun: the record stays as it was then. */
+  #intend(
+    record: SandboxRecord,
+    wish: Pick<SandboxRecord, "wanted" | "graceUntil">,
+    operation: Verb,
+    move: (next: SandboxRecord) => void,
+  ): void {
+    const next = { ...record, ...wish };
+    move(next);
+    this.#rooms.journal.save(next, { operation });
+    Object.assign(record, next);
   }
 
   /** Watches pause and the apps until each has ended. */
@@ -314,7 +326,7 @@ export class Sandboxes {
       try {
         await takeDown(this.#rooms, live.record, live.ended);
         move();
-        this.#finish(live.record);
+        this.#finish(live.record, "complete");
       } catch (error) {
         this.#fail(live, "CleanupFailed", toBerthError(error).message);
         throw error;
@@ -333,10 +345,10 @@ export class Sandboxes {
     if (!this.#closing.signal.aborted) this.#fail(live, reason, toBerthError(error).message);
   }
 
-  #finish(record: SandboxRecord): void {
+  #finish(record: SandboxRecord, operation: Verb): void {
     delete record.graceUntil;
     record.finishedAt = new Date().toISOString();
-    this.#rooms.journal.save(record);
+    this.#rooms.journal.save(record, { operation });
   }
 
   #fail(live: Live, reason: string, message: string): void {
@@ -344,8 +356,8 @@ export class Sandboxes {
     this.#rooms.journal.save(live.record);
   }
 
-  #forget(record: SandboxRecord): void {
-    this.#rooms.journal.remove(record.id);
+  #forget(record: SandboxRecord, operation: Verb): void {
+    this.#rooms.journal.remove(record, { operation });
     this.#live.delete(record.id);
     this.#sweepRuntimes();
   }

@@ -98,6 +98,8 @@ export function recordOf({ metadata, spec }: SandboxRequest, id: string): Sandbo
     reason: "",
     message: "",
     createdAt: "2026-11-21T10:00:00.123Z",
+    resourceVersion: 3,
+    generation: 1,
     startedAt: "2026-11-21T10:00:01.000Z",
     runtime: {
       className: "runsc",

@@ -125,7 +125,7 @@ test("every violation of a request is named at once, with field, rule, value and
   const found = await refusal(
     api.client.create({
       requestId: "x".repeat(129),
-      metadata: { name: "a/b", id: ID, createdAt: { seconds: 1n } },
+      metadata: { name: "a/b", id: ID, createdAt: { seconds: 1n }, resourceVersion: "7", generation: 2n },
       spec: {
         containers: [
           {
@@ -143,6 +143,8 @@ test("every violation of a request is named at once, with field, rule, value and
     "requestId",
     "metadata.id",
     "metadata.createdAt",
+    "metadata.resourceVersion",
+    "metadata.generation",
     "spec.containers[0].securityContext.capabilities.ambient",
     "spec.containers[1].securityContext.capabilities.ambientMode",
     "metadata.name",

@@ -32,12 +32,14 @@ test("the JSON names of a Sandbox are an interface", () => {
     {
       "metadata": {
         "createdAt": "2026-11-21T10:00:00.123Z",
+        "generation": "1",
         "id": "00000000000000000000000000000000",
         "labels": {
           "app": "web",
         },
         "name": "web",
         "namespace": "team-a",
+        "resourceVersion": "3",
       },
       "spec": {
         "containers": [

@@ -5,6 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { Journal } from "../../src/journal/journal.ts";
+import { MIGRATIONS } from "../../src/journal/schema.ts";
 import { newRecord, type SandboxRecord } from "../../src/sandbox/record.ts";
 import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
 import { makeScratch } from "../support/scratch.ts";
@@ -34,17 +35,86 @@ test("what was saved is there again after a reopen, whole, oldest first", () => 
   second.close();
 });
 
-test("a sandbox of a berthd that knew fewer fields has what nobody asked for", () => {
+test("a file of the first schema, with a live sandbox of a berthd that knew fewer fields, is brought to today's", () => {
   using scratch = makeScratch();
   const path = join(scratch.path, "journal.db");
   const whole = record("old", "2026-01-01T00:00:00Z");
-  const { runtimeClassName, containers } = whole.spec;
+  const { resourceVersion: _version, generation: _generation, spec, ...first } = whole;
+  const { runtimeClassName, containers } = spec;
+  const database = new DatabaseSync(path);
+  database.exec(`${MIGRATIONS[0]} PRAGMA user_version = 1`);
+  database
+    .prepare("INSERT INTO sandboxes VALUES (?, ?, ?, ?, ?, ?)")
+    .run(first.id, "default", "old", "PENDING", first.createdAt, JSON.stringify({ ...first, spec: { runtimeClassName, containers } }));
+  database.close();
+
   const journal = new Journal(path);
-  journal.save({ ...whole, spec: { runtimeClassName, containers } as never });
-  expect(journal.load()).toEqual([whole]);
-  const asked = { ...whole, spec: { ...whole.spec, hostname: "h", requireEnforcement: true } };
+  expect(journal.load()).toEqual([{ ...first, spec, resourceVersion: 0, generation: 1 }]);
+  const asked = { ...whole, spec: { ...spec, hostname: "h", requireEnforcement: true }, state: "CREATING" as const };
   journal.save(asked);
-  expect(journal.load()).toEqual([asked]);
+  expect(journal.load()).toEqual([{ ...asked, resourceVersion: 1 }]);
+  expect(journal.events(0, 10)).toMatchObject([{ seq: 1, kind: "sandbox.state", sandboxId: first.id, name: "old", state: "CREATING" }]);
+  journal.close();
+  const again = new Journal(path);
+  expect(again.load()).toEqual([{ ...asked, resourceVersion: 1 }]);
+  again.close();
+});
+
+test("a save tells what changed since the one before, in the same transaction; the version counts the saves", () => {
+  using scratch = makeScratch();
+  const path = join(scratch.path, "journal.db");
+  const journal = new Journal(path);
+  const one = record("one", "2026-01-01T00:00:00Z");
+  journal.save(one, { operation: "create" });
+  expect(one.resourceVersion).toBe(1);
+  journal.save(one);
+  expect(one.resourceVersion).toBe(2);
+  one.state = "RUNNING";
+  one.generation = 4;
+  journal.save(one, { operation: "start", events: [{ kind: "image.used", container: "app", message: "told" }] });
+  const about = { sandboxId: one.id, namespace: "default", name: "one" };
+  const expected = [
+    { ...about, seq: 1, kind: "sandbox.created", state: "PENDING", generation: 1, operation: "create" },
+    { ...about, seq: 2, kind: "image.used", container: "app", message: "told", generation: 4, operation: "start" },
+    { ...about, seq: 3, kind: "sandbox.state", state: "RUNNING", generation: 4, operation: "start" },
+  ];
+  expect(journal.events(0, 10)).toMatchObject(expected);
+  expect(journal.events(1, 1)).toMatchObject([expected[1]!]);
+
+  // What cannot be stored tells nothing and changes nothing.
+  const namesake = record("one", "2026-01-02T00:00:00Z");
+  expect(() => journal.save(namesake)).toThrow(/UNIQUE/);
+  expect(namesake.resourceVersion).toBe(0);
+  expect(journal.events(3, 10)).toEqual([]);
+  journal.close();
+  const again = new Journal(path);
+  expect(again.events(0, 10)).toMatchObject(expected);
+  again.close();
+});
+
+test("what is removed leaves the record of its end, with what was not saved before; what was never saved leaves nothing", () => {
+  using scratch = makeScratch();
+  const journal = new Journal(join(scratch.path, "journal.db"));
+  const one = record("one", "2026-01-01T00:00:00Z");
+  journal.remove(one);
+  expect(journal.events(0, 10)).toEqual([]);
+  journal.save(one);
+  Object.assign(one.containers[0]!, { state: "EXITED", exitCode: 7, reason: "Error", finishedAt: "2026-01-01T00:00:09Z" });
+  Object.assign(one, { state: "DELETING", reason: "Why", message: "because" });
+  journal.remove(one, { operation: "delete" });
+  journal.remove(one);
+  expect(journal.load()).toEqual([]);
+  expect(journal.events(1, 10)).toMatchObject([
+    { kind: "container.exited", container: "app", exitCode: 7, operation: "delete" },
+    { kind: "sandbox.state", state: "DELETING", reason: "Why" },
+    {
+      kind: "sandbox.deleted",
+      sandboxId: one.id,
+      reason: "Why",
+      message: "because",
+      end: { state: "DELETING", pause: { name: "pause", state: "WAITING" }, containers: [{ name: "app", state: "EXITED", exitCode: 7 }] },
+    },
+  ]);
   journal.close();
 });
 
@@ -60,8 +130,8 @@ test("a save replaces what was saved before, and a removed sandbox is gone, its 
   expect(journal.load()).toEqual([one]);
   const namesake = record("one", "2026-01-02T00:00:00Z");
   expect(() => journal.save(namesake)).toThrow(/UNIQUE/);
-  journal.remove(one.id);
-  journal.remove(one.id);
+  journal.remove(one);
+  journal.remove(one);
   journal.save(namesake);
   journal.close();
   const again = new Journal(path);
@@ -74,7 +144,7 @@ test("a save is durable when it returns: the process is killed right after it", 
   const path = join(scratch.path, "journal.db");
   const script = `
     import { Journal } from ${JSON.stringify(JOURNAL)};
-    new Journal(${JSON.stringify(path)}).save({ id: "x", namespace: "n", name: "x", state: "RUNNING", createdAt: "2026" });
+    new Journal(${JSON.stringify(path)}).save({ id: "x", namespace: "n", name: "x", state: "RUNNING", createdAt: "2026", resourceVersion: 0, pause: {}, containers: [] });
     process.kill(process.pid, "SIGKILL");`;
   const { signal } = spawnSync(process.execPath, ["--input-type=module", "-e", script]);
   expect(signal).toBe("SIGKILL");
@@ -107,7 +177,7 @@ test("a journal of a newer schema is refused, and left as it was", () => {
   const database = new DatabaseSync(path);
   database.exec("PRAGMA user_version = 99");
   database.close();
-  expect(() => new Journal(path)).toThrow(`${path} has schema 99; this berthd knows up to 1: start a newer berthd`);
+  expect(() => new Journal(path)).toThrow(`${path} has schema 99; this berthd knows up to 2: start a newer berthd`);
   const after = new DatabaseSync(path);
   expect(after.prepare("PRAGMA user_version").get()).toEqual({ user_version: 99 });
   after.close();

@@ -85,6 +85,20 @@ export declare type ObjectMeta = Message<"berth.v1.ObjectMeta"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 5;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * Changes whenever berthd writes down a change of the sandbox; of no meaning but being equal or not. Output only.
+   *
+   * @generated from field: string resource_version = 7;
+   */
+  resourceVersion: string;
+
+  /**
+   * Counts what was wanted: 1 for a new sandbox, one more at each start and change of the spec. Output only.
+   *
+   * @generated from field: int64 generation = 8;
+   */
+  generation: bigint;
 };
 
 /**

@@ -1,0 +1,123 @@
+/** What the journal tells those who watch: the kinds there are, and what a save says by itself. Pure. */
+
+import type { ContainerRecord, SandboxRecord } from "../sandbox/record.ts";
+
+/** Every kind with its meaning; docs/events.md lists the same. */
+export const EVENT_KINDS = {
+  "sandbox.created": "The sandbox is in the journal from here on.",
+  "sandbox.state": "The sandbox went to `state`, or the reason of its state changed.",
+  "sandbox.deleted": "Nothing of the sandbox is left on the node. `end` says how it and its containers ended.",
+  "image.used": "The container's image reference was resolved; `message` names the digest.",
+  "container.waiting": "The container waits to be created.",
+  "container.created": "The runtime has created the container.",
+  "container.started": "The container's process was started.",
+  "container.exited": "The container ended with `exit_code`, 128 + signal when a signal ended it.",
+  "container.unknown": "The container is gone and nobody can learn its exit code.",
+} as const satisfies Record<string, string>;
+
+export type EventKind = keyof typeof EVENT_KINDS;
+
+/** What happened, beside what the journal knows by itself: number, time, and whom it is about. */
+export interface NewEvent {
+  readonly kind: EventKind;
+  readonly container?: string;
+  /** Of the sandbox, or of the container when one is named. */
+  readonly state?: string;
+  /** One word. */
+  readonly reason?: string;
+  /** For people. */
+  readonly message?: string;
+  readonly exitCode?: number;
+  /** With sandbox.deleted. */
+  readonly end?: SandboxEnd;
+}
+
+/** How a sandbox ended. Times are ISO 8601. */
+export type SandboxEnd = Pick<SandboxRecord, "state" | "reason" | "message" | "startedAt" | "finishedAt"> & {
+  readonly pause: ContainerEnd;
+  readonly containers: readonly ContainerEnd[];
+};
+
+type ContainerEnd = Pick<
+  ContainerRecord,
+  "name" | "id" | "state" | "reason" | "exitCode" | "startedAt" | "finishedAt" | "image" | "imageDigest"
+>;
+
+/** An event as it is in the journal. */
+export interface JournalEvent extends NewEvent {
+  /** Larger than that of every event before. */
+  readonly seq: number;
+  /** ISO 8601; when it was written. */
+  readonly time: string;
+  /** Empty, as the three that follow, when it is about the node. */
+  readonly sandboxId: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** 0 when it is about the node. */
+  readonly generation: number;
+  /** Verb of the operation that did it; empty when none did. */
+  readonly operation: string;
+}
+
+/** What changed between two saves of a sandbox, oldest first; `told` is what else the caller has to say of the change. */
+export function changes(before: SandboxRecord | undefined, after: SandboxRecord, told: readonly NewEvent[]): NewEvent[] {
+  const moved = before !== undefined && (before.state !== after.state || before.reason !== after.reason);
+  const earlier = new Map(before ? [before.pause, ...before.containers].map((container) => [container.name, container]) : []);
+  return [
+    ...(before ? [] : [sandboxEvent("sandbox.created", after)]),
+    // What led to an end comes before it.
+    ...told,
+    ...[after.pause, ...after.containers].flatMap((container) => containerChanges(earlier.get(container.name), container)),
+    ...(moved ? [sandboxEvent("sandbox.state", after)] : []),
+  ];
+}
+
+/** What is said last of a sandbox. */
+export function deleted(record: SandboxRecord): NewEvent {
+  const { state, reason, message, startedAt, finishedAt } = record;
+  const end = { state, reason, message, ...given({ startedAt, finishedAt }) };
+  return {
+    ...sandboxEvent("sandbox.deleted", record),
+    end: { ...end, pause: endOf(record.pause), containers: record.containers.map(endOf) },
+  };
+}
+
+function sandboxEvent(kind: EventKind, { state, reason, message }: SandboxRecord): NewEvent {
+  return { kind, state, reason, message };
+}
+
+function containerChanges(before: ContainerRecord | undefined, after: ContainerRecord): NewEvent[] {
+  const { name: container, state, reason, exitCode, image, imageDigest } = after;
+  const used = imageDigest !== undefined && imageDigest !== before?.imageDigest;
+  const started = after.startedAt !== undefined && after.startedAt !== before?.startedAt;
+  const ended = after.finishedAt !== undefined && after.finishedAt !== before?.finishedAt;
+  const moved = state !== (before?.state ?? "WAITING");
+  const events: NewEvent[] = [];
+  if (used) events.push({ kind: "image.used", container, message: `${image} is ${imageDigest}` });
+  // Two saves may have more than one change between them: a start is told also when the end is known already.
+  if (started) events.push({ kind: "container.started", container, state: "RUNNING" });
+  if (state === "EXITED" || state === "UNKNOWN") {
+    if (ended || moved)
+      events.push({
+        kind: state === "EXITED" ? "container.exited" : "container.unknown",
+        container,
+        state,
+        reason,
+        ...given({ exitCode }),
+      });
+  } else if (moved && state !== "RUNNING") {
+    events.push({ kind: state === "WAITING" ? "container.waiting" : "container.created", container, state, reason });
+  }
+  return events;
+}
+
+function endOf({ name, id, state, reason, exitCode, startedAt, finishedAt, image, imageDigest }: ContainerRecord): ContainerEnd {
+  return { name, id, state, reason, ...given({ exitCode, startedAt, finishedAt, image, imageDigest }) };
+}
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the fields that are not set. */
+function given<T extends object>(fields: T): Given<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
+}
