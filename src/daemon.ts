@@ -18,7 +18,7 @@ import { NodePaths } from "./paths.ts";
 import { RootFilesystems } from "./rootfs/overlay.ts";
 import { preparePauseRootfs } from "./rootfs/pause.ts";
 import { RuntimeRegistry } from "./runtime/registry.ts";
-import { nodeCapabilities } from "./sandbox/node-capabilities.ts";
+import { nodeGrants } from "./sandbox/node-grants.ts";
 import type { Rooms } from "./sandbox/rooms.ts";
 import { Sandboxes } from "./sandbox/sandboxes.ts";
 
@@ -62,7 +62,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     rootfs: new RootFilesystems(paths.rootfs),
     namespaces: new SandboxNamespaces(paths.run),
     cgroups,
-    nodeCapabilities: nodeCapabilities(),
+    node: nodeGrants(),
     log,
   };
   const sandboxes = new Sandboxes(rooms);

@@ -91,7 +91,7 @@ function idOf(id: bigint | undefined): number | undefined {
   return id === undefined ? undefined : Number(id);
 }
 
-function containerDocument({ name, image, command, args, env, workingDir, securityContext }: Container): unknown {
+function containerDocument({ name, image, command, args, env, workingDir, securityContext, rlimits }: Container): unknown {
   const variables = env.map((variable) => set({ name: variable.name, value: variable.value }));
   return set({
     name,
@@ -101,7 +101,20 @@ function containerDocument({ name, image, command, args, env, workingDir, securi
     env: variables,
     workingDir,
     securityContext: securityContext && securityDocument(securityContext),
+    rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitOf(soft), hard: limitOf(hard) })),
   });
+}
+
+/** RLIM_INFINITY. */
+const NO_LIMIT = 2n ** 64n - 1n;
+
+/** Larger numbers lose digits here, but not their being too large. */
+function limitOf(value: bigint): number | "unlimited" {
+  return value === NO_LIMIT ? "unlimited" : Number(value);
+}
+
+function limitMessage(value: number | "unlimited"): bigint {
+  return value === "unlimited" ? NO_LIMIT : BigInt(value);
 }
 
 function securityDocument({ capabilities, runAsUser, runAsGroup, ...others }: SecurityContext): unknown {
@@ -180,7 +193,7 @@ export function sandboxMessages({ metadata, spec }: SandboxRequest): {
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext }) => ({
+    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, rlimits }) => ({
       name,
       image,
       command: [...command],
@@ -188,6 +201,7 @@ export function specMessage(spec: ParsedSpec): SandboxSpec {
       env: env.map((variable) => ({ name: variable.name, value: variable.value })),
       workingDir,
       securityContext: securityMessage(securityContext),
+      rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
     })),
     securityContext: sandboxSecurityMessage(spec.securityContext),
     hostname: spec.hostname,

@@ -2,9 +2,11 @@
 
 import { BerthError } from "../errors.ts";
 import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
+import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
 import { type Capability, type CapabilityRequest, finalCapabilities } from "./capabilities.ts";
 import type { OciCapabilities, OciSeccomp } from "./oci.ts";
 import { hasOtherErrno } from "./seccomp.ts";
+import { processRlimits, type Rlimit, type RlimitType, rlimitNumber } from "./rlimits.ts";
 import type { EffectiveSecurity } from "./security.ts";
 
 /** What becomes of one property that was asked for. */
@@ -24,15 +26,19 @@ export interface EnforcementEntry {
 /** What the report depends on of what a runtime can do. */
 export type EnforcementTraits = Pick<RuntimeTraits, "ambient" | "umask" | "setuid" | "execSeccomp">;
 
+/** What the node can give to containers under a runtime that shares its kernel. */
+export interface NodeGrants {
+  /** The agent's own bounding set. */
+  readonly capabilities: ReadonlySet<string>;
+  /** Highest hard limit that the agent may set. */
+  readonly rlimits: ReadonlyMap<RlimitType, bigint>;
+}
+
 export interface EnforcementInput {
-  readonly container: string;
-  readonly request: {
-    readonly capabilities: CapabilityRequest;
-    readonly allowPrivilegeEscalation?: boolean | undefined;
-    readonly readOnlyRootFilesystem?: boolean | undefined;
-    readonly umask?: number | undefined;
-  };
-  /** The container's user and groups with the sandbox's behind them. */
+  readonly spec: SandboxSpec;
+  /** One of the spec's. */
+  readonly container: ContainerSpec;
+  /** The container's context with the sandbox's behind it. */
   readonly security: EffectiveSecurity;
   readonly uid: number;
   readonly sets: OciCapabilities;
@@ -40,8 +46,8 @@ export interface EnforcementInput {
   readonly seccomp: OciSeccomp | undefined;
   readonly adapter: AdapterName;
   readonly traits: EnforcementTraits;
-  /** What the node's agent may give under a runtime that shares the kernel; undefined when not known. */
-  readonly nodeCapabilities: ReadonlySet<string> | undefined;
+  /** Undefined when not known. */
+  readonly node: NodeGrants | undefined;
 }
 
 export function containerEnforcement(input: EnforcementInput): EnforcementEntry[] {
@@ -52,20 +58,28 @@ export function containerEnforcement(input: EnforcementInput): EnforcementEntry[
     ...userEntries(input),
     ...processEntries(input),
     ...seccompEntries(input),
+    ...rlimitEntries(input),
   ];
 }
 
 /** Capabilities of the final set that the agent's own bounding set lacks: runc and crun cannot give them. */
-export function missingOnNode(request: CapabilityRequest, adapter: AdapterName, node: ReadonlySet<string> | undefined): Capability[] {
+export function missingOnNode(request: CapabilityRequest, adapter: AdapterName, node: NodeGrants | undefined): Capability[] {
   if (adapter === "runsc" || node === undefined) return [];
-  return finalCapabilities(request).filter((name) => !node.has(name));
+  return finalCapabilities(request).filter((name) => !node.capabilities.has(name));
+}
+
+/** The highest hard limit that the node can give where it is below what is asked for, which runc and crun die of; else undefined. */
+export function rlimitCeiling({ type, hard }: Rlimit, adapter: AdapterName, node: NodeGrants | undefined): bigint | undefined {
+  const highest = adapter === "runsc" ? undefined : node?.rlimits.get(type);
+  return highest !== undefined && rlimitNumber(hard) > highest ? highest : undefined;
 }
 
 const grantedBy = (input: EnforcementInput): string => (input.adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel");
 
 function addEntries(input: EnforcementInput): EnforcementEntry[] {
-  const { add } = input.request.capabilities;
-  const missing = new Set<string>(missingOnNode(input.request.capabilities, input.adapter, input.nodeCapabilities));
+  const { capabilities } = input.container.securityContext;
+  const { add } = capabilities;
+  const missing = new Set<string>(missingOnNode(capabilities, input.adapter, input.node));
   const added = input.sets.bounding.filter((name) => add.includes(name) || add.includes("ALL"));
   const byDefault = input.sets.bounding.filter((name) => missing.has(name) && !added.includes(name));
   const here = added.filter((name) => !missing.has(name));
@@ -86,7 +100,7 @@ interface Fate {
 /** The entry about these capabilities; none when there are none. */
 function about(input: EnforcementInput, names: readonly string[], fate: Fate, property = "capabilities.add"): EnforcementEntry[] {
   if (names.length === 0) return [];
-  return [{ container: input.container, property: `securityContext.${property}`, requested: names.join(" "), ...fate }];
+  return [{ container: input.container.name, property: `securityContext.${property}`, requested: names.join(" "), ...fate }];
 }
 
 /** runc and crun refuse to start a container with these, those that it has only by default included. */
@@ -123,16 +137,16 @@ function wayOut(input: EnforcementInput): string {
 }
 
 function dropEntries(input: EnforcementInput): EnforcementEntry[] {
-  const { drop } = input.request.capabilities;
+  const { drop } = input.container.securityContext.capabilities;
   if (drop.length === 0) return [];
-  const common = { container: input.container, property: "securityContext.capabilities.drop", requested: drop.join(" ") };
+  const common = { container: input.container.name, property: "securityContext.capabilities.drop", requested: drop.join(" ") };
   return [{ ...common, enforced: true, mechanism: grantedBy(input), note: "" }];
 }
 
 function ambientEntries(input: EnforcementInput): EnforcementEntry[] {
   const ambient = input.sets.ambient ?? [];
   if (ambient.length === 0) return [];
-  const common = { container: input.container, property: "securityContext.capabilities.ambient", requested: ambient.join(" ") };
+  const common = { container: input.container.name, property: "securityContext.capabilities.ambient", requested: ambient.join(" ") };
   if (input.traits.ambient) return [{ ...common, enforced: true, mechanism: grantedBy(input), note: "" }];
   return [{ ...common, enforced: false, mechanism: "runsc before June 2026 ignores ambient capabilities", note: wayOut(input) }];
 }
@@ -159,7 +173,7 @@ function userEntries(input: EnforcementInput): EnforcementEntry[] {
 }
 
 function processEntries(input: EnforcementInput): EnforcementEntry[] {
-  const { allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = input.request;
+  const { allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = input.container.securityContext;
   const octal = umask?.toString(8).padStart(4, "0");
   return [
     ...property(input, "allowPrivilegeEscalation", allowPrivilegeEscalation, escalationFate(input)),
@@ -168,8 +182,8 @@ function processEntries(input: EnforcementInput): EnforcementEntry[] {
   ];
 }
 
-function escalationFate({ request, adapter, traits }: EnforcementInput): Fate {
-  if (request.allowPrivilegeEscalation === false) {
+function escalationFate({ container, adapter, traits }: EnforcementInput): Fate {
+  if (container.securityContext.allowPrivilegeEscalation === false) {
     return { enforced: true, mechanism: traits.setuid ? "no_new_privs" : "this runsc never lets a program gain privileges", note: "" };
   }
   if (adapter !== "runsc") return { enforced: true, mechanism: "the host's kernel", note: "" };
@@ -208,6 +222,37 @@ function seccompFate({ adapter, traits, seccomp, security }: EnforcementInput): 
     ...(traits.execSeccomp ? [] : ["this runsc does not filter processes that exec brings into a container"]),
   ];
   return { enforced: true, mechanism: "runsc --oci-seccomp, a flag of the whole sandbox", note: notes.join("; ") };
+}
+
+function rlimitEntries(input: EnforcementInput): EnforcementEntry[] {
+  return input.container.rlimits.map((limit, index) => ({
+    container: input.container.name,
+    property: `rlimits[${index}]`,
+    requested: rlimitText(limit),
+    ...rlimitFate(input, limit),
+  }));
+}
+
+const rlimitText = ({ type, soft, hard }: Rlimit): string => `${type} ${soft}:${hard}`;
+
+/** The containers of a runsc sandbox have one set of limits between them, which each start writes: the last one's counts (measured). */
+function rlimitFate(input: EnforcementInput, limit: Rlimit): Fate {
+  if (input.adapter !== "runsc") {
+    const highest = rlimitCeiling(limit, input.adapter, input.node);
+    if (highest === undefined) return { enforced: true, mechanism: "the host's kernel", note: "" };
+    const note = `ask for at most ${highest}, start berthd with a higher limit, or use runtime class runsc`;
+    return { enforced: false, mechanism: `above the node agent's own hard limit, ${highest}`, note };
+  }
+  const [soft, hard] = [rlimitNumber(limit.soft), rlimitNumber(limit.hard)];
+  const same = ({ rlimits }: ContainerSpec): boolean =>
+    processRlimits(true, rlimits).some((other) => other.type === limit.type && other.soft === soft && other.hard === hard);
+  const last = input.spec.containers.at(-1) === input.container;
+  if (input.spec.containers.every(same)) return { enforced: true, mechanism: "the sandbox's own kernel", note: "" };
+  return {
+    enforced: false,
+    mechanism: `runsc has one set of limits for the whole sandbox: ${last ? "it reaches every container" : "that of the container started last counts"}`,
+    note: "give every container of the sandbox the same limit, or use runtime class runc or crun",
+  };
 }
 
 /** The entry about one field of the security context; none when it was not set. */

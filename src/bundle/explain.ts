@@ -6,6 +6,7 @@ import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
 import { pointerOf } from "./pointer.ts";
 import { RENDER_TRAITS, type RenderInput } from "./render.ts";
+import { processRlimits } from "./rlimits.ts";
 import { runtimeDefaultRules } from "./seccomp.ts";
 import { effectiveSecurity, securityField } from "./security.ts";
 
@@ -105,7 +106,7 @@ function kernelOf({ input }: Subject): string {
 
 /** Nothing of a request changes pause. */
 function pauseOrigin(subject: Subject, [field]: readonly string[]): Found {
-  return field === "rlimits" ? rlimitOrigin(subject) : byDefault("pause is the same in every sandbox");
+  return field === "rlimits" ? commonRlimit(subject) : byDefault("pause is the same in every sandbox");
 }
 
 function processOrigin(subject: Subject, app: App, [field = "", ...rest]: readonly string[], value: unknown): Found | undefined {
@@ -123,7 +124,7 @@ function processOrigin(subject: Subject, app: App, [field = "", ...rest]: readon
     case "capabilities":
       return capabilityOrigin(subject, app, rest, value);
     case "rlimits":
-      return rlimitOrigin(subject);
+      return rlimitOrigin(subject, app, Number(rest[0]));
     case "noNewPrivileges":
       return byRequest(`${fieldOf(app)}.securityContext.allowPrivilegeEscalation`);
     default:
@@ -210,7 +211,14 @@ function capabilityOrigin(subject: Subject, app: App, [set = ""]: readonly strin
   return byRequest(`${field}.add[${added >= 0 ? added : request.add.indexOf("ALL")}]`);
 }
 
-function rlimitOrigin({ input }: Subject): Found {
+function rlimitOrigin(subject: Subject, app: App, index: number): Found {
+  const { leakingRlimits } = RENDER_TRAITS[subject.input.adapter];
+  const written = processRlimits(leakingRlimits, app.spec.rlimits)[index];
+  const asked = app.spec.rlimits.findIndex(({ type }) => type === written?.type);
+  return asked < 0 ? commonRlimit(subject) : byRequest(`${fieldOf(app)}.rlimits[${asked}]`);
+}
+
+function commonRlimit({ input }: Subject): Found {
   if (RENDER_TRAITS[input.adapter].leakingRlimits)
     return quirk("runsc lets limits of one container reach the next, so each writes all of them");
   return byDefault("limit of every container");

@@ -8,6 +8,7 @@ import * as z from "zod";
 import { BerthError } from "../errors.ts";
 import { KERNEL_CAPABILITIES } from "./capabilities.ts";
 import { pointerOf } from "./pointer.ts";
+import { RLIMIT_TYPES } from "./rlimits.ts";
 
 /** Highest user and group id: runtimes read larger ones as root or as nobody (measured; crun runs 4294967295 as root). */
 export const MAX_ID = 2_147_483_647;
@@ -42,25 +43,6 @@ const user = z
     path: ["additionalGids"],
   });
 
-/** getrlimit(2). */
-const RLIMIT_TYPES = [
-  "RLIMIT_AS",
-  "RLIMIT_CORE",
-  "RLIMIT_CPU",
-  "RLIMIT_DATA",
-  "RLIMIT_FSIZE",
-  "RLIMIT_LOCKS",
-  "RLIMIT_MEMLOCK",
-  "RLIMIT_MSGQUEUE",
-  "RLIMIT_NICE",
-  "RLIMIT_NOFILE",
-  "RLIMIT_NPROC",
-  "RLIMIT_RSS",
-  "RLIMIT_RTPRIO",
-  "RLIMIT_RTTIME",
-  "RLIMIT_SIGPENDING",
-  "RLIMIT_STACK",
-] as const;
 /** RLIM_INFINITY is 2^64 - 1, which is no exact number. */
 const limit = z
   .bigint()

@@ -2,7 +2,8 @@
 
 import { DEFAULT_CAPABILITIES } from "./capabilities.ts";
 import type { OciProcess } from "./oci.ts";
-import { DEFAULT_PATH, processRlimits } from "./process.ts";
+import { DEFAULT_PATH } from "./process.ts";
+import { processRlimits } from "./rlimits.ts";
 
 export const PAUSE_NAME = "pause";
 

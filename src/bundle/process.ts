@@ -2,7 +2,6 @@
 
 import { BerthError, invalidRequest } from "../errors.ts";
 import type { ImageConfig } from "../image/image.ts";
-import type { OciRlimit } from "./oci.ts";
 
 export const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -79,34 +78,4 @@ export function expandVariables(text: string, environment: ReadonlyMap<string, s
   return text.replace(/\$\$|\$\(([^)]*)\)/g, (match, name: string | undefined) =>
     match === "$$" ? "$" : (environment.get(name ?? "") ?? match),
   );
-}
-
-const NO_LIMIT = 2n ** 64n - 1n;
-const limit = (type: OciRlimit["type"], soft: bigint, hard = soft): OciRlimit => ({ type, hard, soft });
-
-const DEFAULT_RLIMITS = [limit("RLIMIT_NOFILE", 1024n)];
-
-/** runsc lets limits leak from one container of a sandbox to the next (measured), so each writes all of them. */
-const COMPLETE_RLIMITS = [
-  limit("RLIMIT_AS", NO_LIMIT),
-  limit("RLIMIT_CORE", 0n, NO_LIMIT),
-  limit("RLIMIT_CPU", NO_LIMIT),
-  limit("RLIMIT_DATA", NO_LIMIT),
-  limit("RLIMIT_FSIZE", NO_LIMIT),
-  limit("RLIMIT_LOCKS", NO_LIMIT),
-  limit("RLIMIT_MEMLOCK", 65536n),
-  limit("RLIMIT_MSGQUEUE", 819200n),
-  limit("RLIMIT_NICE", 0n),
-  limit("RLIMIT_NOFILE", 1024n),
-  limit("RLIMIT_NPROC", NO_LIMIT),
-  limit("RLIMIT_RSS", NO_LIMIT),
-  limit("RLIMIT_RTPRIO", 0n),
-  limit("RLIMIT_RTTIME", NO_LIMIT),
-  limit("RLIMIT_SIGPENDING", NO_LIMIT),
-  limit("RLIMIT_STACK", 8388608n, NO_LIMIT),
-];
-
-/** The limits of every container of a runtime, pause included. */
-export function processRlimits(leaking: boolean): OciRlimit[] {
-  return structuredClone(leaking ? COMPLETE_RLIMITS : DEFAULT_RLIMITS);
 }

@@ -6,10 +6,17 @@ import type { AdapterName } from "../runtime/runtime.ts";
 import type { ContainerSpec, SandboxRequest, SandboxSpec } from "../sandbox/spec.ts";
 import { baselineLinux, baselineMounts, type Isolation, type NamespacePaths } from "./baseline.ts";
 import { type Capability, type CapabilityMode, capabilitySets, finalCapabilities } from "./capabilities.ts";
-import { containerEnforcement, type EnforcementEntry, type EnforcementTraits, enforcementWarnings } from "./enforcement.ts";
+import {
+  containerEnforcement,
+  type EnforcementEntry,
+  type EnforcementTraits,
+  enforcementWarnings,
+  type NodeGrants,
+} from "./enforcement.ts";
 import { configJson, type OciConfig, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
-import { processArgs, processCwd, processEnv, processRlimits } from "./process.ts";
+import { processArgs, processCwd, processEnv } from "./process.ts";
+import { processRlimits } from "./rlimits.ts";
 import { actionsOf, runtimeDefault } from "./seccomp.ts";
 import type { Architecture } from "./seccomp-default.ts";
 import { effectiveSecurity, securityField } from "./security.ts";
@@ -18,7 +25,7 @@ import { isNamedByImage, resolveUser } from "./user.ts";
 /** How a runtime differs from another in what must be written for it. The same for every version of an adapter. */
 export interface RenderTraits {
   readonly isolation: Isolation;
-  /** Limits of one container reach the next one of its sandbox. */
+  /** Containers of a sandbox have one set of limits between them: that of the container started last. */
   readonly leakingRlimits: boolean;
   /** What it makes of seccomp profiles. */
   readonly seccomp: {
@@ -63,8 +70,8 @@ export interface RenderInput {
   readonly capabilityMode: CapabilityMode;
   /** Only the enforcement report depends on it. */
   readonly traits: EnforcementTraits;
-  /** What berthd itself may give; undefined when not known. Only the enforcement report depends on it. */
-  readonly nodeCapabilities: ReadonlySet<string> | undefined;
+  /** What the node can give; undefined when not known. Only the enforcement report depends on it. */
+  readonly node: NodeGrants | undefined;
   /** By container name. */
   readonly images: ReadonlyMap<string, RenderImage>;
   /** Profiles of the node that the spec names, by that name. */
@@ -158,7 +165,7 @@ function renderApp(
       env: processEnv(container, image.config),
       cwd: processCwd(container, image.config),
       capabilities: sets,
-      rlimits: processRlimits(leakingRlimits),
+      rlimits: processRlimits(leakingRlimits, container.rlimits),
       ...(allowPrivilegeEscalation === false ? { noNewPrivileges: true } : {}),
     },
     root: { path: place.rootfs, readonly: readOnlyRootFilesystem ?? false },
@@ -169,9 +176,9 @@ function renderApp(
       ...(seccomp ? { seccomp } : {}),
     },
   };
-  const { adapter, traits, nodeCapabilities } = input;
-  const about = { container: container.name, request: container.securityContext, security, uid: user.uid, sets, seccomp };
-  const enforcement = containerEnforcement({ ...about, adapter, traits, nodeCapabilities });
+  const { adapter, traits, node } = input;
+  const about = { spec: input.request.spec, container, security, uid: user.uid, sets, seccomp };
+  const enforcement = containerEnforcement({ ...about, adapter, traits, node });
   return { name: container.name, config, enforcement };
 }
 

@@ -51,10 +51,10 @@ function collect(text: string, before: ReadonlyMap<string, string>): ReadonlyMap
 }
 
 async function render({ file, out, config, explain = false, imageConfig }: RenderOptions, globals: Globals): Promise<void> {
-  const [{ readSandboxFile, readText }, { renderOffline }, { nodeCapabilities }, { loadConfig }, { invalidRequest }] = await Promise.all([
+  const [{ readSandboxFile, readText }, { renderOffline }, { nodeGrants }, { loadConfig }, { invalidRequest }] = await Promise.all([
     import("./file.ts"),
     import("../sandbox/offline.ts"),
-    import("../sandbox/node-capabilities.ts"),
+    import("../sandbox/node-grants.ts"),
     import("../config.ts"),
     import("../errors.ts"),
   ]);
@@ -68,7 +68,7 @@ async function render({ file, out, config, explain = false, imageConfig }: Rende
   }
   const imageConfigs = new Map<string, string>();
   for (const [container, path] of imageConfig) imageConfigs.set(container, await readText(path));
-  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), nodeCapabilities: nodeCapabilities() });
+  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), node: nodeGrants() });
   const { bundles } = result;
   if (out !== undefined) await writeBundles(out, bundles);
   if (globals.json) {

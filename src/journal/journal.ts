@@ -3,16 +3,24 @@
 import { DatabaseSync } from "node:sqlite";
 import { BerthError } from "../errors.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
+import type { SandboxSpec } from "../sandbox/spec.ts";
 import { changes, deleted, type EventKind, type JournalEvent, type NewEvent } from "./events.ts";
 import { migrate } from "./schema.ts";
 
 /** Fields of a record and of its spec that an earlier berthd did not write, as when nobody asks for anything. */
 const LATER_RECORD_FIELDS = { resourceVersion: 0, generation: 1 };
-const LATER_SPEC_FIELDS = {
-  securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const },
-  hostname: "",
-  requireEnforcement: false,
-};
+const LATER_SPEC_FIELDS = { hostname: "", requireEnforcement: false };
+const LATER_SECURITY_FIELDS = { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const };
+const LATER_CONTAINER_FIELDS = { rlimits: [] };
+
+function withLaterFields(spec: SandboxSpec): SandboxSpec {
+  return {
+    ...LATER_SPEC_FIELDS,
+    ...spec,
+    securityContext: { ...LATER_SECURITY_FIELDS, ...spec.securityContext },
+    containers: spec.containers.map((container) => ({ ...LATER_CONTAINER_FIELDS, ...container })),
+  };
+}
 
 /** What a save has to say of itself. */
 export interface Cause {
@@ -123,7 +131,7 @@ export class Journal {
 
 function parseRecord(json: unknown): SandboxRecord {
   const record = JSON.parse(String(json)) as SandboxRecord;
-  return { ...LATER_RECORD_FIELDS, ...record, spec: { ...LATER_SPEC_FIELDS, ...record.spec } };
+  return { ...LATER_RECORD_FIELDS, ...record, spec: withLaterFields(record.spec) };
 }
 
 /** SQLite's primary result codes for what the node's disk does, as against faults of ours. */

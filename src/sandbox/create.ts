@@ -1,23 +1,24 @@
 /** The story of a create: from an accepted request to a sandbox whose apps have all been started. */
 
 import { mkdirSync } from "node:fs";
-import { missingOnNode, refuseUnenforced } from "../bundle/enforcement.ts";
+import { missingOnNode, refuseUnenforced, rlimitCeiling } from "../bundle/enforcement.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
 import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
-import { BerthError, toBerthError } from "../errors.ts";
+import { BerthError, toBerthError, type Violation } from "../errors.ts";
 import type { PinnedImage } from "../image/image.ts";
 import { resolveImage } from "../image/layout.ts";
 import { readUserDatabase } from "../image/users.ts";
 import { launchMonitor } from "../monitor/conmon.ts";
 import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
-import type { ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
+import type { AdapterName, ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import type { ContainerRecord, SandboxRecord } from "./record.ts";
 import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
+import type { ContainerSpec } from "./spec.ts";
 import { moveTo } from "./state.ts";
 
 /**
@@ -94,23 +95,43 @@ async function forEachOf<T>(items: readonly T[], act: (item: T) => Promise<void>
   await allOf(Array.from({ length: Math.min(PARALLEL_CREATES, items.length) }, work));
 }
 
-/** runc and crun die of a capability that berthd itself does not have: refused before anything is touched. */
-function refuseWhatNodeCannotGive(rooms: Rooms, record: SandboxRecord, runtime: ResolvedRuntime): void {
-  const violations = record.spec.containers.flatMap((container, index) => {
-    const { capabilities } = container.securityContext;
-    return missingOnNode(capabilities, runtime.adapter, rooms.nodeCapabilities).map((name) => {
-      const asked = capabilities.add.includes(name) || capabilities.add.includes("ALL");
-      return {
-        field: `spec.containers[${index}].securityContext.capabilities.${asked ? "add" : "drop"}`,
-        rule: `berthd's own bounding set lacks it, so ${runtime.adapter} cannot give it`,
-        value: name,
-        allowed: `${asked ? "leave it out" : "drop it, as every container has it by default"}, give berthd the capability, or use runtime class runsc`,
-      };
-    });
-  });
+/** What runc and crun die of when berthd itself does not have it is refused before anything is touched. */
+function refuseWhatNodeCannotGive(rooms: Rooms, record: SandboxRecord, { adapter }: ResolvedRuntime): void {
+  const violations = record.spec.containers.flatMap((container, index) => [
+    ...lackingCapabilities(rooms, container, index, adapter),
+    ...highRlimits(rooms, container, index, adapter),
+  ]);
   if (violations.length === 0) return;
   const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value}: ${rule} (${allowed})`).join("; ");
   throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations, stage: "runtime" });
+}
+
+function lackingCapabilities(rooms: Rooms, { securityContext }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
+  const { capabilities } = securityContext;
+  return missingOnNode(capabilities, adapter, rooms.node).map((name) => {
+    const asked = capabilities.add.includes(name) || capabilities.add.includes("ALL");
+    return {
+      field: `spec.containers[${index}].securityContext.capabilities.${asked ? "add" : "drop"}`,
+      rule: `berthd's own bounding set lacks it, so ${adapter} cannot give it`,
+      value: name,
+      allowed: `${asked ? "leave it out" : "drop it, as every container has it by default"}, give berthd the capability, or use runtime class runsc`,
+    };
+  });
+}
+
+function highRlimits(rooms: Rooms, { rlimits }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
+  return rlimits.flatMap((limit, position) => {
+    const highest = rlimitCeiling(limit, adapter, rooms.node);
+    if (highest === undefined) return [];
+    return [
+      {
+        field: `spec.containers[${index}].rlimits[${position}].hard`,
+        rule: `is above berthd's own hard limit of ${limit.type}, so ${adapter} cannot give it`,
+        value: String(limit.hard),
+        allowed: `at most ${highest}; else start berthd with a higher limit, or use runtime class runsc`,
+      },
+    ];
+  });
 }
 
 /** By container name. */
@@ -159,7 +180,7 @@ function renderBundles(rooms: Rooms, record: SandboxRecord, { images, seccompPro
     adapter,
     capabilityMode: rooms.config.capabilityMode,
     traits,
-    nodeCapabilities: rooms.nodeCapabilities,
+    node: rooms.node,
     images: new Map(withUsers),
     seccompProfiles,
     architecture: nodeArchitecture(),

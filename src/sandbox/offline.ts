@@ -1,6 +1,6 @@
 /** Rendering without a sandbox: the same function as a create, with placeholder ids and the paths of a default node. */
 
-import type { EnforcementTraits } from "../bundle/enforcement.ts";
+import type { EnforcementTraits, NodeGrants } from "../bundle/enforcement.ts";
 import { explain, type Origin } from "../bundle/explain.ts";
 import {
   type ContainerPlace,
@@ -30,8 +30,8 @@ export interface OfflineOptions {
   readonly config: BerthConfig;
   /** Texts of image configs that replace what the layouts say, by container name; "" is for all others. */
   readonly imageConfigs: ReadonlyMap<string, string>;
-  /** What the agent may give on this node under a runtime that shares the kernel. */
-  readonly nodeCapabilities: ReadonlySet<string> | undefined;
+  /** What this node can give; undefined: told nothing about. */
+  readonly node: NodeGrants | undefined;
   /** What the class's binary can do; absent: by its declared version. */
   readonly traits?: EnforcementTraits;
   /** Absent: this machine's. */
@@ -58,7 +58,7 @@ export async function renderOffline(request: SandboxRequest, options: OfflineOpt
     adapter,
     capabilityMode: options.config.capabilityMode,
     traits: options.traits ?? traitsOfVersion(adapter, version),
-    nodeCapabilities: options.nodeCapabilities,
+    node: options.node,
     images,
     seccompProfiles,
     architecture: options.architecture ?? nodeArchitecture(),

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { NodeGrants } from "../bundle/enforcement.ts";
 import type { BerthConfig } from "../config.ts";
 import type { Cgroups } from "../host/cgroups.ts";
 import type { LayerStore } from "../image/store.ts";
@@ -27,8 +28,7 @@ export interface Rooms {
   readonly rootfs: RootFilesystems;
   readonly namespaces: SandboxNamespaces;
   readonly cgroups: Cgroups;
-  /** berthd's own bounding set: what it can give under a runtime that shares the kernel. */
-  readonly nodeCapabilities: ReadonlySet<string>;
+  readonly node: NodeGrants;
   readonly log: Log;
 }
 

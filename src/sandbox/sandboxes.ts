@@ -120,9 +120,9 @@ export class Sandboxes {
 
   /** What a create would write here and now, with placeholder ids. Touches nothing. */
   async render(request: SandboxRequest): Promise<ExplainedResult> {
-    const { config, nodeCapabilities, runtimes } = this.#rooms;
+    const { config, node, runtimes } = this.#rooms;
     const { traits } = await runtimes.resolve(request.spec.runtimeClassName);
-    return await renderOffline(request, { config, imageConfigs: new Map(), nodeCapabilities, traits });
+    return await renderOffline(request, { config, imageConfigs: new Map(), node, traits });
   }
 
   /** Takes up every sandbox of the journal: adopts what lives, undoes creations that were cut off, finishes stops and deletes. */

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
 import { MAX_ID, MAX_UMASK } from "../bundle/oci.ts";
 import { leadsThroughProc } from "../bundle/process.ts";
+import { normalizeRlimit, type Rlimit, RLIMIT_TYPES, type RlimitType, type RlimitValue, rlimitNumber } from "../bundle/rlimits.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
 import { violationsOf } from "./violations.ts";
@@ -50,6 +51,8 @@ export interface ContainerSpec {
   /** Empty: the image's. */
   readonly workingDir: string;
   readonly securityContext: SecurityContext;
+  /** Each type once. */
+  readonly rlimits: readonly Rlimit[];
 }
 
 export interface SandboxSpec {
@@ -251,6 +254,33 @@ const sandboxSecurityContext = z.strictObject({
   seccompProfile: seccompProfile.optional(),
 });
 
+const rlimitType = z.string().transform((name, context): RlimitType => {
+  const type = normalizeRlimit(name);
+  if (type !== undefined) return type;
+  context.addIssue({ code: "custom", input: name, message: "is not a limit of the kernel", params: { allowed: RLIMIT_TYPES.join(", ") } });
+  return z.NEVER;
+});
+const rlimitValue = z.unknown().transform((value, context): RlimitValue => {
+  if (value === "unlimited" || value === -1) return "unlimited";
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  const params = { allowed: `0 to ${Number.MAX_SAFE_INTEGER}, or unlimited` };
+  context.addIssue({ code: "custom", input: value, message: "is not a limit", params });
+  return z.NEVER;
+});
+const rlimit = z.strictObject({ type: rlimitType, soft: rlimitValue, hard: rlimitValue }).superRefine(({ soft, hard }, context) => {
+  if (rlimitNumber(soft) <= rlimitNumber(hard)) return;
+  const params = { allowed: `at most the hard limit, ${hard}` };
+  context.addIssue({ code: "custom", path: ["soft"], input: soft, message: "is above the hard limit", params });
+});
+/** Runtimes differ in which of two entries of a type they take. */
+const rlimits = z.array(rlimit).superRefine((entries, context) => {
+  for (const [index, { type }] of entries.entries()) {
+    if (entries.findIndex((other) => other.type === type) === index) continue;
+    const params = { allowed: "each limit once" };
+    context.addIssue({ code: "custom", path: [index, "type"], input: type, message: "is set by another entry", params });
+  }
+});
+
 const envName = rule((name) => name !== "" && !name.includes("="), "is empty or contains '='", "a name without '='")(text);
 const envVar = z.strictObject({ name: envName, value: text.prefault("") });
 
@@ -274,6 +304,7 @@ const container = z.strictObject({
   env: z.array(envVar).prefault([]),
   workingDir: workingDir.prefault(""),
   securityContext: securityContext.prefault({}),
+  rlimits: rlimits.prefault([]),
 });
 
 const containers = z

@@ -34,8 +34,14 @@ const integer = fc.oneof(
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 );
 const seccompProfile = fc.record({ type: fc.integer({ min: -1, max: 4 }), localhostProfile: word }, { requiredKeys: [] });
+const uint64 = fc.oneof(fc.constantFrom(0n, 1024n, 2n ** 53n, 2n ** 64n - 1n), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }));
+const rlimit = fc.record(
+  { type: fc.oneof(fc.constantFrom("RLIMIT_NOFILE", "CORE"), word), soft: uint64, hard: uint64 },
+  { requiredKeys: [] },
+);
 const container = fc.record(
   {
+    rlimits: fc.array(rlimit, { maxLength: 2 }),
     name: word,
     image: word,
     command: words,
@@ -158,6 +164,10 @@ test("every field of the security context keeps its value across the wire, false
           {
             name: "web",
             image: "oci:/x",
+            rlimits: [
+              { type: "RLIMIT_CORE", soft: 0, hard: truth ? "unlimited" : 0 },
+              { type: "NOFILE", soft: 1024, hard: Number.MAX_SAFE_INTEGER },
+            ],
             securityContext: {
               ...wholes,
               runAsNonRoot: truth,
@@ -195,4 +205,17 @@ test("a policy of groups that the API does not have, and ids beyond 2^53, are re
       "spec.securityContext.supplementalGroupsPolicy 9",
     ]);
   }
+});
+
+test("a limit beyond 2^53 that is not the one for none is refused", () => {
+  const message = (hard: bigint) =>
+    create(SandboxesCreateRequestSchema, {
+      metadata: create(ObjectMetaSchema, { name: "web" }),
+      spec: create(SandboxSpecSchema, { containers: [{ name: "web", image: "oci:/x", rlimits: [{ type: "CORE", hard }] }] }),
+    });
+  expect(readSandboxRequest(message(2n ** 64n - 1n)).spec.containers[0]?.rlimits).toEqual([
+    { type: "RLIMIT_CORE", soft: 0, hard: "unlimited" },
+  ]);
+  for (const hard of [2n ** 53n, 2n ** 64n - 2n])
+    expect(() => readSandboxRequest(message(hard))).toThrow(/rlimits\[0\]\.hard: is not a limit/);
 });

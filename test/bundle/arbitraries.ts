@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { finalCapabilities, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
 import type { RenderInput } from "../../src/bundle/render.ts";
+import { RLIMIT_TYPES, rlimitNumber } from "../../src/bundle/rlimits.ts";
 import { ADAPTERS, type App, type Node, renderInput } from "./rendering.ts";
 
 export const MAX_ID = 2_147_483_647;
@@ -18,6 +19,15 @@ const capabilities = fc
 const id = fc.oneof(fc.constantFrom(0, 1, 1000, MAX_ID), fc.integer({ min: 0, max: MAX_ID }));
 const word = fc.string({ unit: fc.constantFrom(..."a b $ ( ) { } = / é \n".split(" "), " "), minLength: 1, maxLength: 8 });
 const variable = fc.record({ name: fc.stringMatching(/^[A-Z]{1,2}$/), value: word });
+
+const rlimitValue = fc.oneof(fc.constantFrom("unlimited" as const, 0), fc.nat());
+export const rlimits = fc.uniqueArray(
+  fc.record({ type: fc.constantFrom(...RLIMIT_TYPES), one: rlimitValue, other: rlimitValue }).map(({ type, one, other }) => {
+    const [soft, hard] = rlimitNumber(one) <= rlimitNumber(other) ? [one, other] : [other, one];
+    return { type, soft, hard };
+  }),
+  { maxLength: 3, selector: ({ type }) => type },
+);
 
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
 
@@ -50,6 +60,7 @@ const app: fc.Arbitrary<App> = fc
     args: fc.array(word, { maxLength: 2 }),
     env: fc.array(variable, { maxLength: 4 }),
     workingDir: fc.constantFrom("", "/tmp"),
+    rlimits,
   })
   .map(({ capabilities, context, image, ...container }) => {
     const ambient = typeof capabilities.ambient === "object" ? pick(capabilities, capabilities.ambient.picked) : capabilities.ambient;

@@ -1,6 +1,10 @@
 import { expect, test } from "vitest";
 import { KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
+import type { NodeGrants } from "../../src/bundle/enforcement.ts";
 import { type App, type Node, renderApps } from "./rendering.ts";
+
+/** A node whose agent has these capabilities, and no limits of its own. */
+const grants = (capabilities: readonly string[]): NodeGrants => ({ capabilities: new Set(capabilities), rlimits: new Map() });
 
 const ROOT_FIRST = "run as user 0 and let the program drop to its user itself (SETUID, SETGID, SETPCAP)";
 
@@ -100,10 +104,10 @@ test("NET_RAW on runsc is granted by a flag of the whole sandbox, and the report
 });
 
 test("what the node's agent lacks is not enforceable under runc and crun, and of no account to runsc", () => {
-  const nodeCapabilities = new Set(KERNEL_CAPABILITIES.filter((name) => name !== "CAP_SYS_TIME"));
+  const node = grants(KERNEL_CAPABILITIES.filter((name) => name !== "CAP_SYS_TIME"));
   const wish = { add: ["CHOWN", "SYS_TIME"] };
   for (const adapter of ["runc", "crun"] as const) {
-    const { entries, warnings } = report(wish, {}, { adapter, nodeCapabilities });
+    const { entries, warnings } = report(wish, {}, { adapter, node });
     expect(entries).toEqual([
       [ADD, "CAP_SYS_TIME", false, "not in the node agent's own bounding set"],
       [ADD, "CAP_CHOWN", true, "the host's kernel"],
@@ -112,23 +116,23 @@ test("what the node's agent lacks is not enforceable under runc and crun, and of
       expect.stringMatching(/CAP_SYS_TIME is not effective: .*; give berthd the capability, or use runtime class runsc$/),
     ]);
   }
-  expect(report(wish, {}, { adapter: "runsc", nodeCapabilities }).warnings).toEqual([]);
-  expect(report({ ...wish, drop: ["SYS_TIME"] }, {}, { nodeCapabilities }).warnings).toEqual([]);
+  expect(report(wish, {}, { adapter: "runsc", node }).warnings).toEqual([]);
+  expect(report({ ...wish, drop: ["SYS_TIME"] }, {}, { node }).warnings).toEqual([]);
 });
 
 test("a default capability that the agent lacks is told though nobody asked for it", () => {
-  const nodeCapabilities = new Set(KERNEL_CAPABILITIES.filter((name) => name !== "CAP_KILL"));
-  const { warnings } = renderApps([{}], { nodeCapabilities });
+  const node = grants(KERNEL_CAPABILITIES.filter((name) => name !== "CAP_KILL"));
+  const { warnings } = renderApps([{}], { node });
   expect(warnings).toEqual([
     "container c0: securityContext.capabilities CAP_KILL is not effective: not in the node agent's own bounding set; " +
       "every container has it by default: drop it, give berthd the capability, or use runtime class runsc",
   ]);
-  expect(report({ drop: ["KILL"] }, {}, { nodeCapabilities }).warnings).toEqual([]);
+  expect(report({ drop: ["KILL"] }, {}, { node }).warnings).toEqual([]);
 });
 
 test("every warning has a reason and a way out", () => {
-  const nodeCapabilities = new Set<string>();
-  for (const node of [{ adapter: "runsc", ambient: false }, { adapter: "runc", nodeCapabilities }, { adapter: "crun" }] satisfies Node[]) {
+  const none = grants([]);
+  for (const node of [{ adapter: "runsc", ambient: false }, { adapter: "runc", node: none }, { adapter: "crun" }] satisfies Node[]) {
     const { enforcement } = renderApps(
       [{ container: { securityContext: { runAsUser: 9, capabilities: { add: ["ALL"], ambient: ["CHOWN"] } } } }],
       node,

@@ -47,7 +47,7 @@ test("every leaf of every golden bundle has one origin", async () => {
     const config = await loadConfig(own ? `${FIXTURES}/${name}/berth.yaml` : "/dev/null");
     for (const runtimeClassName of ["runsc", "runc", "crun"]) {
       const ofClass = { ...request, spec: { ...request.spec, runtimeClassName } };
-      const { bundles } = await renderOffline(ofClass, { config, imageConfigs, nodeCapabilities: undefined });
+      const { bundles } = await renderOffline(ofClass, { config, imageConfigs, node: undefined });
       expect(bundles.length).toBeGreaterThan(1);
       for (const { configJson, provenance } of bundles) expectComplete(configJson, provenance);
     }

@@ -22,7 +22,7 @@ async function renderCase(name: string): Promise<Map<string, string>> {
   const rendered = new Map<string, string>();
   for (const runtimeClassName of CLASSES) {
     const ofClass = { ...request, spec: { ...request.spec, runtimeClassName } };
-    const { bundles } = await renderOffline(ofClass, { config, imageConfigs, nodeCapabilities: undefined, architecture: "x86-64" });
+    const { bundles } = await renderOffline(ofClass, { config, imageConfigs, node: undefined, architecture: "x86-64" });
     for (const { container, configJson } of bundles) rendered.set(join(runtimeClassName, container, "config.json"), configJson);
   }
   return rendered;

@@ -1,7 +1,7 @@
 /** Rendering for tests: a request with everything that it leaves out, on a node with placeholder paths. */
 
 import type { CapabilityMode } from "../../src/bundle/capabilities.ts";
-import type { EnforcementTraits } from "../../src/bundle/enforcement.ts";
+import type { EnforcementTraits, NodeGrants } from "../../src/bundle/enforcement.ts";
 import type { OciConfig, OciSeccomp } from "../../src/bundle/oci.ts";
 import { type RenderInput, type RenderResult, render } from "../../src/bundle/render.ts";
 import type { Architecture } from "../../src/bundle/seccomp-default.ts";
@@ -32,7 +32,7 @@ export interface Node {
   readonly digest?: string;
   readonly architecture?: Architecture;
   readonly seccompProfiles?: ReadonlyMap<string, OciSeccomp>;
-  readonly nodeCapabilities?: ReadonlySet<string>;
+  readonly node?: NodeGrants;
   readonly cgroup?: undefined;
 }
 
@@ -55,7 +55,7 @@ export function renderInput(apps: readonly App[], { ambient = true, traits, sand
     adapter: "runc",
     capabilityMode: "merged",
     traits: { ambient, umask: true, setuid: true, execSeccomp: true, ...traits },
-    nodeCapabilities: undefined,
+    node: undefined,
     images: new Map(named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {}, digest }])),
     seccompProfiles: new Map(),
     architecture: "x86-64",

@@ -3,11 +3,11 @@ import { expect, test } from "vitest";
 import { baselineLinux, baselineMounts, type Isolation } from "../../src/bundle/baseline.ts";
 import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
 import { WITH_CAPABILITY } from "../../src/bundle/seccomp-default.ts";
-import { DEFAULT_PATH, processRlimits } from "../../src/bundle/process.ts";
+import { DEFAULT_PATH } from "../../src/bundle/process.ts";
+import { NO_LIMIT, processRlimits } from "../../src/bundle/rlimits.ts";
 import { code, table } from "../support/markdown.ts";
 
 const DOC = "docs/rules.md";
-const NO_LIMIT = 2n ** 64n - 1n;
 
 function mounts(isolation: Isolation): string {
   const rows = baselineMounts(isolation).map(({ destination, type, options }) => [code(destination), type, options.join(", ") || "none"]);

@@ -59,6 +59,7 @@ test("the JSON names of a Sandbox are an interface", () => {
             ],
             "image": "oci:/srv/busybox:latest",
             "name": "web",
+            "rlimits": [],
             "securityContext": {
               "capabilities": {
                 "add": [

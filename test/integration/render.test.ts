@@ -113,7 +113,7 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
     adapter,
     capabilityMode: "merged",
     traits: { ambient: false, umask: false, setuid: false, execSeccomp: false },
-    nodeCapabilities: undefined,
+    node: undefined,
     seccompProfiles: new Map(),
     architecture: "x86-64",
     images: new Map(

@@ -144,7 +144,7 @@ test("a save is durable when it returns: the process is killed right after it", 
   const path = join(scratch.path, "journal.db");
   const script = `
     import { Journal } from ${JSON.stringify(JOURNAL)};
-    new Journal(${JSON.stringify(path)}).save({ id: "x", namespace: "n", name: "x", state: "RUNNING", createdAt: "2026", resourceVersion: 0, pause: {}, containers: [] });
+    new Journal(${JSON.stringify(path)}).save({ id: "x", namespace: "n", name: "x", state: "RUNNING", createdAt: "2026", resourceVersion: 0, pause: {}, containers: [], spec: { containers: [] } });
     process.kill(process.pid, "SIGKILL");`;
   const { signal } = spawnSync(process.execPath, ["--input-type=module", "-e", script]);
   expect(signal).toBe("SIGKILL");

@@ -15,7 +15,7 @@ function request(runtimeClassName = "", image = "oci:/no/such/image") {
   });
 }
 const image = (config: object): Map<string, string> => new Map([["", JSON.stringify({ config: { Cmd: ["sh"], ...config } })]]);
-const options = { config: CONFIG, imageConfigs: image({}), nodeCapabilities: undefined };
+const options = { config: CONFIG, imageConfigs: image({}), node: undefined };
 
 test("a runsc whose class declares no version is a current one, which knows ambient", async () => {
   expect((await renderOffline(request(), options)).warnings).toEqual([]);

@@ -21,7 +21,7 @@ function page(): string {
   return `# Fields of a Kubernetes Pod
 
 \`berth run -f\` and \`berth render -f\` read Pod manifests (\`apiVersion: v1\`, \`kind: Pod\`). The fields below are honoured, with Kubernetes' meaning. Any other field
-is refused by its path, never ignored; \`null\` is the same as not there. What berth has beyond a Pod (\`capabilities.ambient\`, \`umask\`, \`requireEnforcement\`) is written in
+is refused by its path, never ignored; \`null\` is the same as not there. What berth has beyond a Pod (\`capabilities.ambient\`, \`umask\`, \`rlimits\`, \`requireEnforcement\`) is written in
 berth's own document.
 
 This page is made from \`src/sandbox/pod.ts\`: \`UPDATE_FIXTURES=1 vitest run --project unit test/sandbox/pod-fields-doc.test.ts\` writes it again.

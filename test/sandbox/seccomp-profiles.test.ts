@@ -150,7 +150,7 @@ test("render without a node reads the folder of the config that it is given", as
   writeFileSync(join(scratch.path, "p"), JSON.stringify(DENY_MKDIR));
   const config = await loadConfig("/dev/null");
   expect(config.seccompProfileDir).toBe("/etc/berth/seccomp");
-  const options = { imageConfigs: new Map([["", JSON.stringify({ config: { Cmd: ["sh"] } })]]), nodeCapabilities: undefined };
+  const options = { imageConfigs: new Map([["", JSON.stringify({ config: { Cmd: ["sh"] } })]]), node: undefined };
   const { bundles } = await renderOffline(request("p"), { ...options, config: { ...config, seccompProfileDir: scratch.path } });
   expect(bundles[1]?.config.linux.seccomp).toEqual(DENY_MKDIR);
   await expect(renderOffline(request("q"), { ...options, config })).rejects.toMatchObject({ reason: "NotEnforceable" });

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { BerthError, type Violation } from "../../src/errors.ts";
 import { parseSandboxRequest, type SandboxRequest } from "../../src/sandbox/spec.ts";
+import { rlimits } from "../bundle/arbitraries.ts";
 
 const SHELL = { name: "web", image: "oci:/images/busybox" };
 const withMetadata = (metadata: object) => ({ metadata: { name: "box", ...metadata }, spec: { containers: [SHELL] } });
@@ -45,6 +46,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
           env: [],
           workingDir: "",
           securityContext: { capabilities: { add: [], drop: [], ambient: "never" } },
+          rlimits: [],
         },
       ],
       securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge" },
@@ -413,7 +415,7 @@ test("long values are shown shortened", () => {
 });
 
 const key = fc.constantFrom(
-  ..."metadata spec name namespace labels containers image command args env value workingDir securityContext capabilities add drop ambient runAsUser runAsGroup runAsNonRoot allowPrivilegeEscalation readOnlyRootFilesystem umask supplementalGroups supplementalGroupsPolicy hostname requireEnforcement runtimeClassName x __proto__ constructor toString".split(
+  ..."metadata spec name namespace labels containers image command args env value workingDir securityContext capabilities add drop ambient runAsUser runAsGroup runAsNonRoot allowPrivilegeEscalation readOnlyRootFilesystem umask rlimits type soft hard supplementalGroups supplementalGroupsPolicy hostname requireEnforcement runtimeClassName x __proto__ constructor toString".split(
     " ",
   ),
 );
@@ -476,6 +478,7 @@ const container = fc.record(
     args: fc.array(text, { maxLength: 2 }),
     env: fc.array(fc.record({ name: fc.stringMatching(/^[A-Z_]{1,3}$/), value: text }), { maxLength: 2 }),
     workingDir: fc.constantFrom("", "/", "/a/../b"),
+    rlimits,
     securityContext: fc.record(
       {
         capabilities: fc.record(

@@ -33,7 +33,7 @@ function renderInput(): RenderInput {
     adapter: "runsc",
     capabilityMode: "merged",
     traits: traitsOfVersion("runsc", "release-20260905.0"),
-    nodeCapabilities: undefined,
+    node: undefined,
     images: new Map([["app", { config, users: {}, digest: undefined }]]),
     seccompProfiles: new Map(),
     architecture: "x86-64",

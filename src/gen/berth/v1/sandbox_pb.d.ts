@@ -291,6 +291,13 @@ export declare type Container = Message<"berth.v1.Container"> & {
    * @generated from field: berth.v1.SecurityContext security_context = 7;
    */
   securityContext?: SecurityContext | undefined;
+
+  /**
+   * Resource limits of its processes, each type once. RLIMIT_NOFILE is 1024 unless it is here.
+   *
+   * @generated from field: repeated berth.v1.Rlimit rlimits = 9;
+   */
+  rlimits: Rlimit[];
 };
 
 /**
@@ -298,6 +305,40 @@ export declare type Container = Message<"berth.v1.Container"> & {
  * Use `create(ContainerSchema)` to create a new message.
  */
 export declare const ContainerSchema: GenMessage<Container>;
+
+/**
+ * Rlimit is one resource limit of setrlimit(2).
+ *
+ * @generated from message berth.v1.Rlimit
+ */
+export declare type Rlimit = Message<"berth.v1.Rlimit"> & {
+  /**
+   * One of the kernel's 16 names, such as RLIMIT_NOFILE; "RLIMIT_" may be left out.
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * The limit that counts, in the kernel's unit; 18446744073709551615 is no limit. At most the hard one.
+   *
+   * @generated from field: uint64 soft = 2;
+   */
+  soft: bigint;
+
+  /**
+   * How far a process may raise its soft limit; 18446744073709551615 is no limit.
+   *
+   * @generated from field: uint64 hard = 3;
+   */
+  hard: bigint;
+};
+
+/**
+ * Describes the message berth.v1.Rlimit.
+ * Use `create(RlimitSchema)` to create a new message.
+ */
+export declare const RlimitSchema: GenMessage<Rlimit>;
 
 /**
  * EnvVar is one environment variable.
