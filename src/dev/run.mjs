@@ -3,7 +3,7 @@
 import { delimiter, join } from "node:path";
 import { STATIC_CHECKS, runChecks } from "./test/checks.mjs";
 import { runVitest } from "./test/vitest.mjs";
-import { installOciSchema, OCI_SCHEMA } from "./setup/debian.mjs";
+import { installCompiler, installOciSchema, OCI_SCHEMA } from "./setup/debian.mjs";
 import { SetupError } from "./setup/tools.mjs";
 import { currentRunsc, NoGoError } from "./runsc-current.mjs";
 import { ROOT, setup } from "./setup.mjs";
@@ -21,6 +21,11 @@ const COMMANDS = {
   test: runTests,
 };
 
+/** @param {string} line */
+function say(line) {
+  console.error(`setup: ${line}`);
+}
+
 /** @param {string} file @param {string[]} args */
 async function runProgram(file, args) {
   await setup();
@@ -32,7 +37,7 @@ async function runProgram(file, args) {
 async function runConformance(args) {
   await setup();
   const isNamed = args.some((arg) => arg === "--oci-schema" || arg.startsWith("--oci-schema="));
-  if (!isNamed) installOciSchema((line) => console.error(`setup: ${line}`));
+  if (!isNamed) installOciSchema(say);
   return runToEnd("node", ["src/dev/conformance.ts", ...(isNamed ? [] : ["--oci-schema", OCI_SCHEMA]), ...args]);
 }
 
@@ -40,6 +45,7 @@ async function runConformance(args) {
  * @param {string[]} args For vitest: with any, only those tests run. */
 async function runTests(args) {
   await setup();
+  installCompiler(say);
   const env = { ...process.env, BERTH_TEST_RUNSC_CURRENT: findCurrentRunsc() };
   const failedChecks = args.length > 0 ? 0 : await runChecks(STATIC_CHECKS);
   const tests = await runVitest(args, env);
@@ -52,7 +58,7 @@ async function runTests(args) {
 /** Path of the current runsc, or nothing where it cannot be built; in CI that is an error. */
 function findCurrentRunsc() {
   try {
-    return currentRunsc((line) => console.error(`setup: ${line}`));
+    return currentRunsc(say);
   } catch (error) {
     if (!(error instanceof SetupError) || process.env["CI"] === "true") throw error;
     const why = error instanceof NoGoError ? error.message : `it could not be built: ${error.message}`;

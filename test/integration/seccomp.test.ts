@@ -1,4 +1,4 @@
-/** Seccomp profiles by their effect: what a container's processes are refused, and what still works. */
+/** Seccomp profiles: what still works under them, files of the node, and processes that come later. matrix.test.ts has what they refuse. */
 
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
@@ -43,8 +43,6 @@ const app = (name: string, script: string, securityContext: SecurityContext = {}
   command: ["/bin/sh", "-c", script],
   securityContext,
 });
-const DEFAULT = { type: SeccompProfileType.RUNTIME_DEFAULT };
-const UNCONFINED = { type: SeccompProfileType.UNCONFINED };
 const local = (localhostProfile: string) => ({ type: SeccompProfileType.LOCALHOST, localhostProfile });
 
 /** What the apps of a sandbox say until they have all ended. */
@@ -60,45 +58,22 @@ async function outputs(
   return { said, entries: Object.fromEntries(about.map(({ container, enforced, note }) => [container, [enforced, note] as const])) };
 }
 
-/** What a shell tells of itself and of a child that it exec'ed; `true` keeps it from exec'ing the last command. */
-const FILTERED =
-  "while read -r key value; do [ $key = Seccomp: ] && echo init $value; done </proc/self/status; echo child $(grep -w Seccomp: /proc/self/status | tr -dc 0-9); true";
-const TRY = (what: string): string => `${what} >/dev/null 2>&1 && echo yes || echo no`;
 /** Ordinary work, with files, pipes, signals, time and a socket. */
 const WORK = `mkdir -p /tmp/a/b && echo x >/tmp/a/b/c && cp /tmp/a/b/c /tmp/d && ln -s d /tmp/e && cat /tmp/e | sort | wc -l && rm -r /tmp/a
   sleep 0.01; sleep 10 & kill $!; wait $!; echo $?; date +%Y >/dev/null && chown 1:1 /tmp/d; ls -l /bin >/dev/null && echo done`;
 
 describe.each(CLASSES)("under $name", ({ name: runtimeClassName, adapter, release }) => {
-  test("RuntimeDefault refuses namespaces and mounts, leaves ordinary work alone, and gives way to capabilities", async () => {
+  test("RuntimeDefault leaves ordinary work alone, and the report tells what the runtime cannot do", async () => {
     const { said, entries } = await outputs(`default-${runtimeClassName}`, {
       runtimeClassName,
-      securityContext: { seccompProfile: DEFAULT },
-      containers: [
-        app("filtered", FILTERED),
-        app("user", TRY("unshare -U true")),
-        app("work", WORK, { capabilities: { add: ["CHOWN"] } }),
-        app("mount", TRY("mount -t tmpfs none /tmp")),
-        app("chroot", TRY("chroot / /bin/true"), { capabilities: { add: ["SYS_CHROOT"] } }),
-        app("no-chroot", TRY("chroot / /bin/true")),
-        app("admin", `${TRY("mount -t tmpfs none /tmp")}; ${TRY("unshare -n true")}`, { capabilities: { add: ["SYS_ADMIN"] } }),
-        app("free", `${FILTERED}; ${TRY("unshare -U true")}`, { seccompProfile: UNCONFINED }),
-      ],
+      securityContext: { seccompProfile: { type: SeccompProfileType.RUNTIME_DEFAULT } },
+      containers: [app("work", WORK, { capabilities: { add: ["CHOWN"] } })],
     });
-    expect(said).toEqual({
-      filtered: "init 2\nchild 2\n",
-      user: "no\n",
-      work: "1\n143\ndone\n",
-      mount: "no\n",
-      chroot: "yes\n",
-      "no-chroot": "no\n",
-      admin: "yes\nyes\n",
-      free: "init 0\nchild 0\nyes\n",
-    });
-    const notes = entries["filtered"]?.[1] ?? "";
-    expect(entries["filtered"]?.[0]).toBe(true);
-    expect(notes.includes("clone3")).toBe(adapter === "runsc");
-    expect(notes.includes("exec brings")).toBe(release === 2024);
-    expect(entries["free"]).toEqual([true, ""]);
+    expect(said).toEqual({ work: "1\n143\ndone\n" });
+    const [enforced, note = ""] = entries["work"] ?? [];
+    expect(enforced).toBe(true);
+    expect(note.includes("clone3")).toBe(adapter === "runsc");
+    expect(note.includes("exec brings")).toBe(release === 2024);
   });
 
   test("a profile of the node holds in its container, children included, and not in the one beside it", async () => {

@@ -23,13 +23,32 @@ const OCI_SCHEMA_PACKAGE = "golang-github-opencontainers-specs-dev";
 
 /** Nothing but the conformance run needs it. @param {(line: string) => void} say */
 export function installOciSchema(say) {
-  if (existsSync(OCI_SCHEMA)) return;
-  requireApt(OCI_SCHEMA_PACKAGE);
-  say(`installing ${OCI_SCHEMA_PACKAGE} (apt-get)`);
+  installExtra([OCI_SCHEMA_PACKAGE], () => existsSync(OCI_SCHEMA), `there is no ${OCI_SCHEMA}: give --oci-schema DIR`, say);
+}
+
+/** Nothing but the tests needs it, which run static programs of their own inside sandboxes. @param {(line: string) => void} say */
+export function installCompiler(say) {
+  installExtra(["gcc", "libc6-dev"], canLinkStatically, "gcc finds no libc.a", say);
+}
+
+/** Whether gcc finds libc.a; for a file that it does not find it prints the bare name. */
+function canLinkStatically() {
+  const gcc = findCommand("gcc");
+  return gcc !== undefined && run(gcc, ["-print-file-name=libc.a"]).startsWith("/");
+}
+
+/** Packages that one command alone needs.
+ * @param {readonly string[]} packages @param {() => boolean} isThere
+ * @param {string} otherwise What is said when they were installed and it still is not there.
+ * @param {(line: string) => void} say */
+function installExtra(packages, isThere, otherwise, say) {
+  if (isThere()) return;
+  const names = packages.join(" ");
+  requireApt(names);
+  say(`installing ${names} (apt-get)`);
   aptGet(["update"]);
-  aptGet(["install", "--yes", "--no-install-recommends", OCI_SCHEMA_PACKAGE]);
-  if (!existsSync(OCI_SCHEMA))
-    throw new SetupError(`${OCI_SCHEMA_PACKAGE} is installed, but there is no ${OCI_SCHEMA}: give --oci-schema DIR`);
+  aptGet(["install", "--yes", "--no-install-recommends", ...packages]);
+  if (!isThere()) throw new SetupError(`installed ${names}, but ${otherwise}`);
 }
 
 /** @returns {string[]} */

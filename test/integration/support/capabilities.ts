@@ -10,7 +10,9 @@ const BITS = {
   NET_BIND_SERVICE: 10,
   NET_ADMIN: 12,
   NET_RAW: 13,
+  SYS_CHROOT: 18,
   SYS_ADMIN: 21,
+  SYS_NICE: 23,
   SYS_RESOURCE: 24,
   SYS_TIME: 25,
   MKNOD: 27,
@@ -18,6 +20,7 @@ const BITS = {
 } as const;
 
 export type CapabilityName = keyof typeof BITS;
+export const isCapabilityName = (name: string): name is CapabilityName => Object.hasOwn(BITS, name);
 
 export const NO_CAPABILITIES = "0000000000000000";
 /** All 41 that Linux has since 5.9. */
@@ -40,4 +43,13 @@ export function hasCapability(hex: string, name: string): boolean {
   const bit = BITS[name.replace(/^CAP_/, "") as CapabilityName];
   if (bit === undefined) throw new Error(`${name} has no number in this file`);
   return ((BigInt(`0x${hex}`) >> BigInt(bit)) & 1n) === 1n;
+}
+
+/** The names in a mask for people: "default" stands for the default set, "none" for nothing. */
+export function describeMask(hex: string): string {
+  const names = (Object.keys(BITS) as CapabilityName[]).filter((name) => hasCapability(hex, name));
+  if (mask(...names) !== hex) throw new Error(`${hex} has bits without a name in this file`);
+  const withDefault = DEFAULT_NAMES.every((name) => names.includes(name));
+  const listed = withDefault ? ["default", ...names.filter((name) => !DEFAULT_NAMES.includes(name))] : names;
+  return listed.join(" ") || "none";
 }

@@ -64,8 +64,8 @@ export class TestSandbox implements AsyncDisposable {
   }
 
   /** Waits until every app has ended by itself. */
-  async completed(): Promise<void> {
-    await this.node.until(this.id, ({ status }) => status?.state === SandboxState.COMPLETED);
+  async completed(milliseconds?: number): Promise<void> {
+    await this.node.until(this.id, ({ status }) => status?.state === SandboxState.COMPLETED, milliseconds);
   }
 
   /** Waits until a running container has written the line, and answers all that it has written. Throws when it does not come. */

@@ -17,6 +17,8 @@ export interface ProcessStatus {
     readonly bounding: string;
     readonly ambient: string | undefined;
   };
+  /** 0 without a filter, 2 with one. */
+  readonly seccomp: number;
   /** The pid in each pid namespace, outermost first; empty where the kernel does not print it: gVisor. */
   readonly namespacePids: readonly number[];
 }
@@ -43,6 +45,7 @@ export function parseStatus(text: string): ProcessStatus {
       bounding: need("CapBnd"),
       ambient: fields.get("CapAmb"),
     },
+    seccomp: Number(need("Seccomp")),
     namespacePids: numbers(fields.get("NSpid") ?? ""),
   };
 }
@@ -53,18 +56,17 @@ function splitField(line: string): [string, string] {
 }
 
 /**
- * A command for an app that prints its own status as PID 1 (the shell reads it itself: a builtin under a redirection does not
+ * A script for an app's shell that prints its own status as PID 1 (the shell reads it itself: a builtin under a redirection does not
  * fork), that of a child that it exec'ed, its pid namespace and its kernel. `true` at the end keeps the shell from exec'ing the last one.
  */
-export const TELL_STATUS: readonly string[] = [
-  "/bin/sh",
-  "-c",
-  `while read -r line; do echo "$line"; done </proc/self/status
-   echo --; /bin/cat /proc/self/status
-   echo --; /bin/readlink /proc/self/ns/pid
-   echo --; /bin/cat /proc/version
-   true`,
-];
+const TELL = `while read -r line; do echo "$line"; done </proc/self/status
+  echo --; /bin/cat /proc/self/status
+  echo --; /bin/readlink /proc/self/ns/pid
+  echo --; /bin/cat /proc/version
+  true`;
+export const TELL_STATUS: readonly string[] = ["/bin/sh", "-c", TELL];
+/** The same, then another program. */
+export const tellStatusAnd = (program: string): string[] => ["/bin/sh", "-c", `${TELL}; echo --; ${program}; true`];
 
 export interface ToldStatus {
   readonly init: ProcessStatus;
@@ -73,10 +75,12 @@ export interface ToldStatus {
   readonly pidNamespace: string;
   /** /proc/version */
   readonly kernel: string;
+  /** Output of the program that came after. */
+  readonly after: string;
 }
 
-/** Reads what TELL_STATUS printed. */
+/** Reads what TELL_STATUS or tellStatusAnd printed. */
 export function parseTold(output: string): ToldStatus {
-  const [init = "", child = "", pidNamespace = "", kernel = ""] = output.split("\n--\n");
-  return { init: parseStatus(init), child: parseStatus(child), pidNamespace: pidNamespace.trim(), kernel: kernel.trim() };
+  const [init = "", child = "", pidNamespace = "", kernel = "", after = ""] = output.split("\n--\n");
+  return { init: parseStatus(init), child: parseStatus(child), pidNamespace: pidNamespace.trim(), kernel: kernel.trim(), after };
 }
