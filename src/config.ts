@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import * as z from "zod";
 import { BerthError } from "./errors.ts";
-import { violationsOf } from "./sandbox/violations.ts";
+import { violationsOf } from "./violations.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/berth/berth.yaml";
 

@@ -15,6 +15,7 @@ import { NodeInventory } from "./observe/inventory.ts";
 import type { Logger } from "./observe/logger.ts";
 import { Metrics, statesOf } from "./observe/metrics.ts";
 import { NodePaths } from "./paths.ts";
+import { PolicyFile } from "./policy-file.ts";
 import { RootFilesystems } from "./rootfs/overlay.ts";
 import { preparePauseRootfs } from "./rootfs/pause.ts";
 import { RuntimeRegistry } from "./runtime/registry.ts";
@@ -25,6 +26,8 @@ import { Sandboxes } from "./sandbox/sandboxes.ts";
 export interface DaemonOptions {
   /** Absent: the default file where it exists. */
   readonly configFile: string | undefined;
+  /** Absent: the default file where it exists. */
+  readonly policyFile: string | undefined;
   readonly stateDir: string;
   readonly runDir: string;
   /** Each unix:///PATH. */
@@ -33,6 +36,8 @@ export interface DaemonOptions {
 }
 
 export interface Daemon {
+  /** Reads policy.yaml again; a wrong one changes nothing and is told to the log. */
+  reloadPolicy(): Promise<void>;
   /** Takes no new calls, lets what runs come to its end, and leaves the sandboxes running. */
   close(): Promise<void>;
 }
@@ -42,6 +47,7 @@ const CLOSE_GRACE_MS = 5_000;
 
 export async function startDaemon(options: DaemonOptions, log: Logger): Promise<Daemon> {
   const config = await loadConfig(options.configFile);
+  const policy = await PolicyFile.open(options.policyFile, config);
   const paths = new NodePaths(options.stateDir, options.runDir);
   mkdirSync(paths.state, { recursive: true, mode: 0o700 });
   mkdirSync(paths.run, { recursive: true, mode: 0o711 });
@@ -55,6 +61,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
   const runtimes = new RuntimeRegistry(config, places, cgroups);
   const rooms: Rooms = {
     config,
+    policy,
     paths,
     journal,
     runtimes,
@@ -79,6 +86,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
   log.info({ listen: options.listen, admin: options.admin, state: paths.state, run: paths.run }, "berthd is ready");
 
   return {
+    reloadPolicy: () => policy.reload(log),
     async close() {
       sdNotify("STOPPING=1");
       clearInterval(watchdog);

@@ -12,6 +12,12 @@ interface ErrorKind {
 
 export const ERROR_KINDS = {
   InvalidRequest: { grpc: 3, http: 400, retryable: false, meaning: "The request breaks rules; every violation is listed with its field." },
+  PolicyRefused: {
+    grpc: 7,
+    http: 403,
+    retryable: false,
+    meaning: "The node's policy does not allow what was asked for; every violation is listed with the level or limit that refuses it.",
+  },
   UserUnresolvable: {
     grpc: 3,
     http: 400,
@@ -110,9 +116,18 @@ export class BerthError extends Error {
 
 /** An InvalidRequest with its violations; the message names the first ones. */
 export function invalidRequest(violations: readonly Violation[]): BerthError {
+  return new BerthError("InvalidRequest", `invalid request: ${firstOf(violations)}`, { violations });
+}
+
+/** A PolicyRefused with its violations; the message names the first ones. */
+export function policyRefused(violations: readonly Violation[]): BerthError {
+  return new BerthError("PolicyRefused", `refused by policy: ${firstOf(violations)}`, { violations });
+}
+
+function firstOf(violations: readonly Violation[]): string {
   const shown = violations.slice(0, 5).map((v) => `${v.field}: ${v.rule} (found ${v.value}; allowed: ${v.allowed})`);
   const more = violations.length > shown.length ? `; and ${violations.length - shown.length} more` : "";
-  return new BerthError("InvalidRequest", `invalid request: ${shown.join("; ")}${more}`, { violations });
+  return `${shown.join("; ")}${more}`;
 }
 
 /** Makes a BerthError of anything thrown. */

@@ -11,7 +11,7 @@ const HELP = `berthd ${VERSION} - the node agent of berth: turns sandbox specs i
 usage: berthd [flags]
 
   --config FILE         node config (default /etc/berth/berth.yaml where it exists)
-  --policy FILE         not implemented yet: refused
+  --policy FILE         what sandboxes may ask for on this node (default /etc/berth/policy.yaml where it exists); read again on SIGHUP
   --state-dir DIR       journal, images, bundles, logs (default /var/lib/berth)
   --run-dir DIR         sockets and run-time state (default /run/berth)
   --listen unix:///PATH where the gRPC API listens; may be repeated (default unix://RUN/berthd.sock)
@@ -56,8 +56,6 @@ async function main(): Promise<void> {
     process.stdout.write(`${flags.help ? HELP : VERSION}\n`);
     return;
   }
-  if (flags.policy !== undefined)
-    fail("--policy is refused: berth has no policy yet, and a file that nobody enforces would promise what does not hold", WRONG_USAGE);
   if (process.getuid?.() !== 0) fail("needs root: it makes mounts, namespaces and control groups", 1);
   for (const name of ["state-dir", "run-dir"] as const)
     if (!flags[name].startsWith("/")) fail(`--${name} ${flags[name]} is not an absolute path`, WRONG_USAGE);
@@ -66,7 +64,11 @@ async function main(): Promise<void> {
   const run = flags["run-dir"];
   const listen = flags.listen ?? [`unix://${run}/berthd.sock`];
   const admin = flags.admin ?? `unix://${run}/admin.sock`;
-  const daemon = await startDaemon({ configFile: flags.config, stateDir: flags["state-dir"], runDir: run, listen, admin }, log);
+  const files = { configFile: flags.config, policyFile: flags.policy };
+  const starting = startDaemon({ ...files, stateDir: flags["state-dir"], runDir: run, listen, admin }, log);
+  // From the first moment: without a listener the signal would end berthd.
+  process.on("SIGHUP", () => void starting.then((daemon) => daemon.reloadPolicy()));
+  const daemon = await starting;
   const end = (signal: NodeJS.Signals): void => {
     log.info({ signal }, "berthd ends; sandboxes live on");
     void closeAndExit(daemon);

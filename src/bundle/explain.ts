@@ -27,7 +27,8 @@ export function explain(input: RenderInput, container: string, config: OciConfig
     const found = originOf(subject, path, value);
     const pointer = pointerOf(path);
     if (!found) throw new Error(`the value at ${pointer} of ${container}'s config.json has no origin`);
-    return { pointer, kind: found.kind, source: found.source };
+    const byNode = found.kind === "request" ? input.defaulted?.get(found.source) : undefined;
+    return byNode === undefined ? { pointer, kind: found.kind, source: found.source } : { pointer, kind: "node", source: byNode };
   });
 }
 
@@ -252,7 +253,8 @@ function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Fou
 function seccompOrigin({ input }: Subject, app: App, [field, index]: readonly string[]): Found | undefined {
   const { spec } = input.request;
   const { seccompProfile } = effectiveSecurity(spec, app.spec);
-  const asked = `asked for by ${securityField(spec, app.index, "seccompProfile")}`;
+  const profileField = securityField(spec, app.index, "seccompProfile");
+  const asked = `asked for by ${input.defaulted?.get(profileField) ?? profileField}`;
   if (seccompProfile?.type === "Localhost")
     return { kind: "node", source: `${seccompProfile.localhostProfile} in seccompProfileDir, ${asked}` };
   if (seccompProfile?.type !== "RuntimeDefault") return undefined;

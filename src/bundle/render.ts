@@ -66,6 +66,8 @@ export interface RenderImage {
 
 export interface RenderInput {
   readonly request: SandboxRequest;
+  /** Fields of the request that are the node's defaults, and where those are said. Only provenance and refusals depend on it. */
+  readonly defaulted?: ReadonlyMap<string, string>;
   readonly adapter: AdapterName;
   readonly capabilityMode: CapabilityMode;
   /** Only the enforcement report depends on it. */
@@ -183,15 +185,17 @@ function renderApp(
 }
 
 /** runAsNonRoot: not as user 0, and not as a user that only the image can say the number of, as in Kubernetes. */
-function refuseRoot({ request }: RenderInput, index: number, { uid, imageUser }: { uid: number; imageUser: string }): void {
+function refuseRoot({ request, defaulted }: RenderInput, index: number, { uid, imageUser }: { uid: number; imageUser: string }): void {
   const { runAsUser } = effectiveSecurity(request.spec, request.spec.containers[index] as ContainerSpec);
   const named = isNamedByImage({ runAsUser, imageUser });
   if (uid !== 0 && !named) return;
   const why = named
     ? `the image gives its user by name (${JSON.stringify(imageUser)}), which cannot be verified`
     : "the container would run as user 0";
-  const violation = { rule: `forbids it: ${why}`, value: "true", allowed: "runAsUser with a number above 0" };
-  throw invalidRequest([{ field: securityField(request.spec, index, "runAsNonRoot"), ...violation }]);
+  const field = securityField(request.spec, index, "runAsNonRoot");
+  const source = defaulted?.get(field);
+  const rule = `forbids it${source === undefined ? "" : ` by default (${source})`}: ${why}`;
+  throw invalidRequest([{ field, rule, value: "true", allowed: "runAsUser with a number above 0" }]);
 }
 
 /** The filter of an app; none when no profile is asked for. Each bundle has one of its own. */

@@ -69,7 +69,7 @@ function failureJson({ code, message, reason, violations, stage, container, logT
 
 export function failureText({ message, violations, stage, container, logTail }: Failure): string {
   // The message repeats the first violations for callers that see nothing else.
-  const head = violations.length > 0 ? message.replace(/^(invalid request): .*$/s, "$1") : message;
+  const head = violations.length > 0 ? message.replace(/^(invalid request|refused by policy): .*$/s, "$1") : message;
   const where = [stage === "" ? "" : `stage ${stage}`, container === "" ? "" : `container ${container}`]
     .filter((text) => text !== "")
     .join(", ");

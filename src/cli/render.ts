@@ -7,6 +7,7 @@ interface RenderOptions {
   readonly file: string;
   readonly out?: string;
   readonly config?: string;
+  readonly policy?: string;
   readonly explain?: boolean;
   /** Files by container; the empty name is for all. */
   readonly imageConfig: ReadonlyMap<string, string>;
@@ -30,6 +31,7 @@ export function declareRender(berth: Command): void {
     )
     .option("--explain", "print config.json with the origin of each value beside it; with -o json: JSON pointer → origin, for each bundle")
     .option("--config <FILE>", "config of berthd with the node's runtime classes (default: /etc/berth/berth.yaml where it exists)")
+    .option("--policy <FILE>", "a policy.yaml: its defaults are applied, and what it does not allow is refused (default: no policy at all)")
     .addHelpText(
       "after",
       `
@@ -50,14 +52,17 @@ function collect(text: string, before: ReadonlyMap<string, string>): ReadonlyMap
   return new Map([...before, [container, file]]);
 }
 
-async function render({ file, out, config, explain = false, imageConfig }: RenderOptions, globals: Globals): Promise<void> {
-  const [{ readSandboxFile, readText }, { renderOffline }, { nodeGrants }, { loadConfig }, { invalidRequest }] = await Promise.all([
-    import("./file.ts"),
-    import("../sandbox/offline.ts"),
-    import("../sandbox/node-grants.ts"),
-    import("../config.ts"),
-    import("../errors.ts"),
-  ]);
+async function render(options: RenderOptions, globals: Globals): Promise<void> {
+  const { file, out, explain = false, imageConfig } = options;
+  const [{ readSandboxFile, readText }, { renderOffline }, { nodeGrants }, { loadConfig }, { loadPolicy }, { invalidRequest }] =
+    await Promise.all([
+      import("./file.ts"),
+      import("../sandbox/offline.ts"),
+      import("../sandbox/node-grants.ts"),
+      import("../config.ts"),
+      import("../policy-file.ts"),
+      import("../errors.ts"),
+    ]);
   const { request, warnings } = await readSandboxFile(file, globals);
   const names = request.spec.containers.map(({ name }) => name);
   const stray = [...imageConfig.keys()].filter((name) => name !== "" && !names.includes(name));
@@ -68,7 +73,9 @@ async function render({ file, out, config, explain = false, imageConfig }: Rende
   }
   const imageConfigs = new Map<string, string>();
   for (const [container, path] of imageConfig) imageConfigs.set(container, await readText(path));
-  const result = await renderOffline(request, { imageConfigs, config: await loadConfig(config), node: nodeGrants() });
+  const config = await loadConfig(options.config);
+  const policy = options.policy === undefined ? undefined : await loadPolicy(options.policy, config);
+  const result = await renderOffline(request, { imageConfigs, config, policy, node: nodeGrants() });
   const { bundles } = result;
   if (out !== undefined) await writeBundles(out, bundles);
   if (globals.json) {

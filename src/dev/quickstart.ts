@@ -11,7 +11,16 @@ import { paragraph } from "./quickstart/grid.ts";
 import { Interrupted, interrupted } from "./quickstart/interrupt.ts";
 import { readApp, readPause, readWritten } from "./quickstart/look.ts";
 import { namespaceIsHeld, OwnBerthd, pinnedNamespaces } from "./quickstart/own-berthd.ts";
-import { EXAMPLE_APPS, exampleSpec, type SandboxSeen, type Seen, seenApp, seenTable, whatDiffers } from "./quickstart/sandbox.ts";
+import {
+  EXAMPLE_APPS,
+  EXAMPLE_POLICY,
+  exampleSpec,
+  type SandboxSeen,
+  type Seen,
+  seenApp,
+  seenTable,
+  whatDiffers,
+} from "./quickstart/sandbox.ts";
 import { busyboxImage } from "./test-image.ts";
 
 const WIDTH = 120;
@@ -132,7 +141,7 @@ async function main(): Promise<number> {
   const started = performance.now();
   const interrupt = interrupted();
   try {
-    await using own = new OwnBerthd();
+    await using own = new OwnBerthd({ policy: EXAMPLE_POLICY });
     const wrong = await Promise.race([quickstart(own), interrupt]);
     for (const text of wrong) process.stderr.write(`WRONG: ${text}\n`);
     if (wrong.length > 0) return 1;

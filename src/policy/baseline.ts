@@ -1,5 +1,6 @@
 /** The controls of the Pod Security Standards' level baseline, as of Kubernetes 1.37. Pure. */
 
+import { type Capability, KERNEL_CAPABILITIES } from "../bundle/capabilities.ts";
 import {
   type Control,
   entriesAmong,
@@ -16,6 +17,11 @@ export const PROFILE_TYPES = ["RuntimeDefault", "Localhost"];
 
 const CAPABILITIES = `AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID
   SYS_CHROOT`.split(/\s+/);
+
+/** The same as the kernel names them. */
+export const BASELINE_CAPABILITIES: readonly Capability[] = KERNEL_CAPABILITIES.filter((name) =>
+  CAPABILITIES.includes(name.slice("CAP_".length)),
+);
 
 const SYSCTLS = `kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports net.ipv4.ip_unprivileged_port_start
   net.ipv4.ping_group_range net.ipv4.tcp_fin_timeout net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes

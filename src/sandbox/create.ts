@@ -8,8 +8,10 @@ import { writeBundle } from "../bundle/write.ts";
 import { BerthError, toBerthError, type Violation } from "../errors.ts";
 import type { PinnedImage } from "../image/image.ts";
 import { resolveImage } from "../image/layout.ts";
-import { readUserDatabase } from "../image/users.ts";
+import type { UserDatabase } from "../image/image.ts";
+import { readUserDatabase, readUserDatabaseOfLayout } from "../image/users.ts";
 import { launchMonitor } from "../monitor/conmon.ts";
+import { type AdmittedRequest, admitUsers, dependingOnImages } from "../policy/admission.ts";
 import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import type { AdapterName, ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
@@ -25,13 +27,14 @@ import { moveTo } from "./state.ts";
  * Creates and starts everything of a PENDING sandbox and moves it to RUNNING. Throws a BerthError that names stage and container;
  * what had been made by then is for `teardown` to undo, which knows it all by the record's ids.
  */
-export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancelled: AbortSignal): Promise<void> {
+export async function createSandbox(rooms: Rooms, record: SandboxRecord, admitted: AdmittedRequest, cancelled: AbortSignal): Promise<void> {
   const stage = stages(record, cancelled);
   const resolved = await stage("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
   record.runtime = resolved;
   refuseWhatNodeCannotGive(rooms, record, resolved);
   const seccompProfiles = await stage("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
   const images = await stage("image", () => resolveImages(record));
+  const users = await stage("policy", () => admitUsersOf(admitted, images));
   const layers = await stage("unpack", () => unpackLayers(rooms, images));
 
   moveTo(record, "CREATING");
@@ -40,7 +43,7 @@ export async function createSandbox(rooms: Rooms, record: SandboxRecord, cancell
   const places = await stage("rootfs", () => mountRootfs(rooms, record, layers));
   const namespaces = await stage("namespaces", () => rooms.namespaces.create(record.id));
   await stage("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
-  const rendered = await stage("render", () => renderBundles(rooms, record, { images, seccompProfiles, places, namespaces }));
+  const rendered = await stage("render", () => renderBundles(rooms, record, { images, users, seccompProfiles, places, namespaces }));
   await stage("bundles", () => writeBundles(rooms, record, rendered));
 
   const runtime = runtimeFor(resolved, record.id, record.spec);
@@ -151,6 +154,18 @@ async function resolveImages(record: SandboxRecord): Promise<Images> {
   return images;
 }
 
+/**
+ * Refuses users and groups of the images that policy does not allow, while nothing stands yet. What it read of the images is what is
+ * rendered from; nothing is read, and nothing answered, where policy has nothing to say about it.
+ */
+async function admitUsersOf(admitted: AdmittedRequest, images: Images): Promise<ReadonlyMap<string, UserDatabase>> {
+  if (dependingOnImages(admitted).length === 0) return new Map();
+  const read = await Promise.all([...images].map(async ([name, image]) => [name, await readUserDatabaseOfLayout(image)] as const));
+  const users = new Map(read);
+  admitUsers(admitted, new Map([...images].map(([name, { config }]) => [name, { config, users: users.get(name) ?? {} }])));
+  return users;
+}
+
 /** Layer folders by container name, lowest first. */
 async function unpackLayers(rooms: Rooms, images: Images): Promise<ReadonlyMap<string, string[]>> {
   const unpacked = await Promise.all([...images].map(async ([name, image]) => [name, await rooms.layers.unpack(image)] as const));
@@ -163,20 +178,22 @@ function mountRootfs(rooms: Rooms, record: SandboxRecord, layers: ReadonlyMap<st
 
 interface Made {
   readonly images: Images;
+  /** Of the images, where they were read already. */
+  readonly users: ReadonlyMap<string, UserDatabase>;
   readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
   readonly places: ReadonlyMap<string, ContainerPlace>;
   readonly namespaces: { net: string; ipc: string; uts: string };
 }
 
-function renderBundles(rooms: Rooms, record: SandboxRecord, { images, seccompProfiles, places, namespaces }: Made): RenderResult {
+function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, seccompProfiles, places, namespaces }: Made): RenderResult {
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
-  const withUsers = [...images].map(
-    ([name, image]) =>
-      [name, { config: image.config, digest: image.digest, users: readUserDatabase(places.get(name)?.rootfs ?? "") }] as const,
-  );
+  const withUsers = [...images].map(([name, { config, digest }]) => {
+    return [name, { config, digest, users: users.get(name) ?? readUserDatabase(places.get(name)?.rootfs ?? "") }] as const;
+  });
   return render({
     request: { metadata: record, spec: record.spec },
+    defaulted: new Map(Object.entries(record.defaulted ?? {})),
     adapter,
     capabilityMode: rooms.config.capabilityMode,
     traits,

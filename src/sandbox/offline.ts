@@ -16,8 +16,12 @@ import { toBerthError } from "../errors.ts";
 import { parseImageConfig, resolveImage } from "../image/layout.ts";
 import { readUserDatabaseOfLayout } from "../image/users.ts";
 import { NodePaths } from "../paths.ts";
+import { admitUsers } from "../policy/admission.ts";
+import { withoutDefaults } from "../policy/defaults.ts";
+import type { NodePolicy } from "../policy/policy.ts";
 import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
+import { admitRequest } from "./admit.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
@@ -32,8 +36,10 @@ export interface OfflineOptions {
   readonly imageConfigs: ReadonlyMap<string, string>;
   /** What this node can give; undefined: told nothing about. */
   readonly node: NodeGrants | undefined;
-  /** What the class's binary can do; absent: by its declared version. */
-  readonly traits?: EnforcementTraits;
+  /** Absent: nothing is added and nothing refused. */
+  readonly policy?: NodePolicy | undefined;
+  /** What the binary of a class can do; absent: by its declared version. */
+  readonly traitsOf?: (className: string) => Promise<EnforcementTraits>;
   /** Absent: this machine's. */
   readonly architecture?: Architecture;
 }
@@ -46,18 +52,25 @@ export interface ExplainedResult extends RenderResult {
   readonly bundles: readonly ExplainedBundle[];
 }
 
-/** Renders what a create would write, and tells where each value comes from. Throws what a create would throw for a bad image or user. */
-export async function renderOffline(request: SandboxRequest, options: OfflineOptions): Promise<ExplainedResult> {
+/**
+ * Renders what a create would write, and tells where each value comes from. Throws what a create would throw for a bad image or user,
+ * and PolicyRefused where there is a policy.
+ */
+export async function renderOffline(wanted: SandboxRequest, options: OfflineOptions): Promise<ExplainedResult> {
+  const admitted = options.policy && admitRequest(wanted, options.policy, options.config);
+  const { request, defaulted } = admitted ?? withoutDefaults(wanted);
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
   const seccompProfiles = readSeccompProfiles(request.spec, options.config.seccompProfileDir);
   const images = new Map<string, RenderImage>();
   for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
+  if (admitted) admitUsers(admitted, images);
   const pause = placeholderId(0);
   const input: RenderInput = {
     request,
+    defaulted,
     adapter,
     capabilityMode: options.config.capabilityMode,
-    traits: options.traits ?? traitsOfVersion(adapter, version),
+    traits: (await options.traitsOf?.(request.spec.runtimeClassName)) ?? traitsOfVersion(adapter, version),
     node: options.node,
     images,
     seccompProfiles,

@@ -1,7 +1,7 @@
 /** Reads a Kubernetes Pod manifest as far as berth implements it; every other field is refused by name, nothing is dropped. Pure. */
 
 import { show, type Violation } from "../errors.ts";
-import { fieldPath } from "./violations.ts";
+import { fieldPath } from "../violations.ts";
 
 /** What a Pod says, as the document that parseSandboxRequest takes, with the Pod's own paths. */
 export interface PodReading {

@@ -5,6 +5,7 @@ import type { EnforcementEntry } from "../bundle/enforcement.ts";
 import { PAUSE_NAME } from "../bundle/pause.ts";
 import { BerthError } from "../errors.ts";
 import type { ProcessIdentity } from "../host/processes.ts";
+import { type Defaulted, withoutDefaults } from "../policy/defaults.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
 import type { SandboxRequest, SandboxSpec } from "./spec.ts";
 
@@ -46,7 +47,12 @@ export interface SandboxRecord {
   name: string;
   requestId: string;
   labels: Record<string, string>;
+  /** As it was admitted: with the node's defaults. */
   spec: SandboxSpec;
+  /** As the caller sent it; absent where the node added nothing. */
+  asked?: SandboxSpec;
+  /** Fields of the spec that are the node's defaults, and where policy.yaml said them; absent where there are none. */
+  defaulted?: Record<string, string>;
   /** What callers want, beside what is. */
   wanted: "running" | "stopped" | "gone";
   state: SandboxState;
@@ -70,8 +76,14 @@ export interface SandboxRecord {
   stages: StageTiming[];
 }
 
-/** A sandbox that was accepted and of which nothing exists yet. */
-export function newRecord(request: SandboxRequest, requestId: string, now: Date): SandboxRecord {
+/** A sandbox that was admitted and of which nothing exists yet. */
+export function newRecord(
+  asked: SandboxRequest,
+  requestId: string,
+  now: Date,
+  admitted: Defaulted = withoutDefaults(asked),
+): SandboxRecord {
+  const { request, defaulted } = admitted;
   const container = (name: string): ContainerRecord => ({
     name,
     id: newId(),
@@ -88,6 +100,7 @@ export function newRecord(request: SandboxRequest, requestId: string, now: Date)
     requestId,
     labels: { ...request.metadata.labels },
     spec: request.spec,
+    ...(defaulted.size === 0 ? {} : { asked: asked.spec, defaulted: Object.fromEntries(defaulted) }),
     wanted: "running",
     state: "PENDING",
     reason: "",
@@ -127,15 +140,13 @@ export function containerName(record: SandboxRecord, wanted: string): string {
   throw new BerthError("ContainerNotFound", `sandbox ${record.namespace}/${record.name} ${said}: ${names.join(", ")}`);
 }
 
-interface Wish {
-  readonly namespace: string;
-  readonly name: string;
-  readonly labels: object;
-  readonly spec: SandboxSpec;
-}
-
-/** Whether two requests ask for the same. As JSON says it, whatever the order of keys: one may have been in the journal. */
-export function isSameWish(one: Wish, other: Wish): boolean {
-  const plain = ({ namespace, name, labels, spec }: Wish): unknown => JSON.parse(JSON.stringify({ namespace, name, labels, spec }));
-  return isDeepStrictEqual(plain(one), plain(other));
+/**
+ * Whether the sandbox came of the same request: as it was asked for, whatever the node's policy was then and is now. As JSON says it,
+ * whatever the order of keys: the record may have been in the journal.
+ */
+export function isSameWish({ namespace, name, labels, spec, asked = spec }: SandboxRecord, request: SandboxRequest): boolean {
+  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+  const { metadata } = request;
+  const wish = { namespace: metadata.namespace, name: metadata.name, labels: metadata.labels, spec: request.spec };
+  return isDeepStrictEqual(plain({ namespace, name, labels, spec: asked }), plain(wish));
 }

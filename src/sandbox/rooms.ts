@@ -6,6 +6,7 @@ import type { LayerStore } from "../image/store.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { SandboxNamespaces } from "../network/namespaces.ts";
 import type { NodePaths } from "../paths.ts";
+import type { NodePolicy } from "../policy/policy.ts";
 import type { RootFilesystems } from "../rootfs/overlay.ts";
 import type { RuntimeRegistry } from "../runtime/registry.ts";
 import type { RuntimeContainer } from "../runtime/runtime.ts";
@@ -21,6 +22,8 @@ export interface Log {
 /** All that operations on sandboxes need of the other rooms; daemon.ts puts it together. */
 export interface Rooms {
   readonly config: BerthConfig;
+  /** What holds now for what is asked now: it may be read again at any time. */
+  readonly policy: { readonly current: NodePolicy };
   readonly paths: NodePaths;
   readonly journal: Journal;
   readonly runtimes: RuntimeRegistry;

@@ -3,7 +3,9 @@
 import { BerthError, toBerthError } from "../errors.ts";
 import { isAlive } from "../host/processes.ts";
 import { type LogRecord, readLog } from "../monitor/logs.ts";
+import type { AdmittedRequest } from "../policy/admission.ts";
 import { runtimeFor } from "../runtime/registry.ts";
+import { admitRequest } from "./admit.ts";
 import { createSandbox } from "./create.ts";
 import { endApps, type Grace, markEnded, takeDown } from "./ending.ts";
 import { watchExit } from "./exits.ts";
@@ -58,9 +60,10 @@ export class Sandboxes {
       if (existing.operation?.verb === "create") await existing.operation.done;
       return existing.record;
     }
-    const live: Live = { record: newRecord(request, requestId, new Date()), ended: new Map() };
+    const admitted = admitRequest(request, this.#rooms.policy.current, this.#rooms.config);
+    const live: Live = { record: newRecord(request, requestId, new Date(), admitted), ended: new Map() };
     this.#live.set(live.record.id, live);
-    await this.#run(live, "create", (cancelled) => this.#create(live, cancelled));
+    await this.#run(live, "create", (cancelled) => this.#create(live, admitted, cancelled));
     return live.record;
   }
 
@@ -118,11 +121,11 @@ export class Sandboxes {
     return readLog(this.#rooms.paths.log(record.id, containerName(record, container)));
   }
 
-  /** What a create would write here and now, with placeholder ids. Touches nothing. */
+  /** What a create would write here and now, with placeholder ids, or why policy refuses it. Touches nothing. */
   async render(request: SandboxRequest): Promise<ExplainedResult> {
-    const { config, node, runtimes } = this.#rooms;
-    const { traits } = await runtimes.resolve(request.spec.runtimeClassName);
-    return await renderOffline(request, { config, imageConfigs: new Map(), node, traits });
+    const { config, node, policy, runtimes } = this.#rooms;
+    const traitsOf = async (className: string) => (await runtimes.resolve(className)).traits;
+    return await renderOffline(request, { config, imageConfigs: new Map(), node, policy: policy.current, traitsOf });
   }
 
   /** Takes up every sandbox of the journal: adopts what lives, undoes creations that were cut off, finishes stops and deletes. */
@@ -151,7 +154,7 @@ export class Sandboxes {
     if (!live) return undefined;
     const { record } = live;
     if (live.operation?.verb === "delete") throw busy(record, "delete");
-    if (isSameWish(record, { ...request.metadata, spec: request.spec })) return live;
+    if (isSameWish(record, request)) return live;
     const what = record.name === name && record.namespace === namespace ? "exists" : `was made by request ${requestId}`;
     throw new BerthError(
       "NameTaken",
@@ -195,9 +198,9 @@ export class Sandboxes {
     }
   }
 
-  async #create(live: Live, cancelled: AbortSignal): Promise<void> {
+  async #create(live: Live, admitted: AdmittedRequest, cancelled: AbortSignal): Promise<void> {
     try {
-      await createSandbox(this.#rooms, live.record, cancelled);
+      await createSandbox(this.#rooms, live.record, admitted, cancelled);
     } catch (error) {
       await this.#undo(live, toBerthError(error));
       throw error;

@@ -5,7 +5,7 @@ import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import { BerthError, show, type Violation } from "../errors.ts";
 import { FileInRootError, readFileInRoot } from "../host/files.ts";
 import type { SandboxSpec } from "./spec.ts";
-import { violationsOf } from "./violations.ts";
+import { violationsOf } from "../violations.ts";
 
 const MAX_BYTES = 1024 * 1024;
 

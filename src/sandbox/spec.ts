@@ -7,7 +7,7 @@ import { leadsThroughProc } from "../bundle/process.ts";
 import { normalizeRlimit, type Rlimit, RLIMIT_TYPES, type RlimitType, type RlimitValue, rlimitNumber } from "../bundle/rlimits.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
-import { violationsOf } from "./violations.ts";
+import { violationsOf } from "../violations.ts";
 
 export interface EnvVar {
   readonly name: string;

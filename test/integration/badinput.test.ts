@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { busyboxImage, makeLayout } from "../../src/dev/test-image.ts";
 import { LogStream } from "../../src/gen/berth/v1/sandboxes_pb.js";
-import { CLASSES, TestNode } from "./node.ts";
+import { WIDE_POLICY, CLASSES, TestNode } from "./node.ts";
 import {
   type ContainerInit,
   create,
@@ -281,7 +281,10 @@ describe.each(faulty)("under $runtimeClass", ({ runtimeClass, adapter, runtime }
 
 test("a capability that berthd does not have itself: runc and crun are refused by name before anything is touched, runsc gives it", async () => {
   // Taken from this berthd, wherever the test runs.
-  await using poor = await TestNode.start({ wrapper: ["setpriv", "--bounding-set", "-sys_resource,-sys_boot", "--"] });
+  await using poor = await TestNode.start({
+    policy: WIDE_POLICY,
+    wrapper: ["setpriv", "--bounding-set", "-sys_resource,-sys_boot", "--"],
+  });
   const container = {
     ...shell(poor, "app", "grep CapEff /proc/self/status"),
     securityContext: { capabilities: { add: ["NET_ADMIN", "SYS_RESOURCE", "SYS_BOOT"] } },

@@ -2,10 +2,10 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { stringify } from "yaml";
-import { CLASSES } from "./node.ts";
+import { WIDE_POLICY, CLASSES } from "./node.ts";
 import { sharedNode, waitFor, writeDocument } from "./life-support/support.ts";
 
-const node = sharedNode();
+const node = sharedNode({ policy: WIDE_POLICY });
 
 interface Container {
   name: string;

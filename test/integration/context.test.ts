@@ -5,14 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
 import { busyboxImage } from "../../src/dev/test-image.ts";
 import { SandboxState } from "../../src/gen/berth/v1/sandbox_pb.js";
-import { CLASSES, TestNode } from "./node.ts";
+import { CLASSES, TestNode, WIDE_POLICY } from "./node.ts";
 import { endNode, TestSandbox } from "./support/sandbox.ts";
 
 let node: TestNode;
 let image: string;
 
 beforeAll(async () => {
-  node = await TestNode.start();
+  node = await TestNode.start({ policy: WIDE_POLICY });
   image = node.image;
 });
 

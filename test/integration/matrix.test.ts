@@ -9,7 +9,7 @@ import { AmbientMode, type Enforcement } from "../../src/gen/berth/v1/sandbox_pb
 import { table } from "../support/markdown.ts";
 import { DENY_MKDIR, type GrantCase, GRANTS, SUPERVISORS } from "./matrix/cases.ts";
 import { matrixRows, type Readings, readExpected, type RuntimeName, type RuntimeTable, writeExpected } from "./matrix/table.ts";
-import { CLASSES, type ClassUnderTest, TestNode } from "./node.ts";
+import { CLASSES, type ClassUnderTest, TestNode, WIDE_POLICY } from "./node.ts";
 import {
   ALL_CAPABILITIES,
   DEFAULT_NAMES,
@@ -45,7 +45,7 @@ beforeAll(async () => {
   profiles = mkdtempSync("/tmp/bp-");
   const refused = { names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 1 };
   writeFileSync(join(profiles, DENY_MKDIR), JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls: [refused] }));
-  node = await TestNode.start({ config: { seccompProfileDir: profiles } });
+  node = await TestNode.start({ config: { seccompProfileDir: profiles }, policy: WIDE_POLICY });
   const effects = readFileSync(staticProgram("effects"));
   const extraFiles = {
     "etc/group": GROUPS,

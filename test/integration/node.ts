@@ -34,10 +34,15 @@ export const CLASSES: readonly ClassUnderTest[] = [
   { name: "crun", adapter: "crun", release: undefined },
 ];
 
+/** A policy.yaml for tests of what a runtime gives: it allows more than the built-in policy does. */
+export const WIDE_POLICY = { limits: { capabilities: ["ALL"], seccompProfiles: ["*"] } };
+
 /** One or more lines of berth.yaml that a test adds; see src/config.ts. */
 export interface NodeSettings {
   readonly runtimeClasses?: readonly object[];
   readonly config?: object;
+  /** policy.yaml; without it the built-in policy holds. */
+  readonly policy?: object;
   /** Before `node`: such as setpriv with its flags. */
   readonly wrapper?: readonly string[];
 }
@@ -66,6 +71,7 @@ export class TestNode implements AsyncDisposable {
     this.image = busyboxImage(join(this.dir, "image"));
     mkdirSync(this.run, { mode: 0o711 });
     writeFileSync(join(this.dir, "berth.yaml"), JSON.stringify(this.#config()));
+    this.writePolicy(settings.policy ?? {});
     this.#clients = connect(this.address);
   }
 
@@ -95,6 +101,15 @@ export class TestNode implements AsyncDisposable {
   get pid(): number {
     if (this.#process?.pid === undefined) throw new Error("berthd is not running");
     return this.#process.pid;
+  }
+
+  get policyFile(): string {
+    return join(this.dir, "policy.yaml");
+  }
+
+  /** berthd takes it with its next start or SIGHUP. */
+  writePolicy(policy: object): void {
+    writeFileSync(this.policyFile, JSON.stringify(policy));
   }
 
   get logFile(): string {
@@ -191,7 +206,8 @@ export class TestNode implements AsyncDisposable {
   }
 
   #flags(): string[] {
-    return ["--config", join(this.dir, "berth.yaml"), "--state-dir", this.state, "--run-dir", this.run, "--listen", this.address];
+    const files = ["--config", join(this.dir, "berth.yaml"), "--policy", this.policyFile];
+    return [...files, "--state-dir", this.state, "--run-dir", this.run, "--listen", this.address];
   }
 
   #config(): object {

@@ -8,7 +8,7 @@ import { busyboxImage } from "../../src/dev/test-image.ts";
 import type { Enforcement } from "../../src/gen/berth/v1/sandbox_pb.js";
 import type { ImageConfig } from "../../src/image/image.ts";
 import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
-import { CLASSES, TestNode } from "./node.ts";
+import { WIDE_POLICY, CLASSES, TestNode } from "./node.ts";
 import { endNode, TestSandbox } from "./support/sandbox.ts";
 
 /** As a document, which the API's message and the request are both made from. */
@@ -44,7 +44,7 @@ let plain: string;
 let full: string;
 
 beforeAll(async () => {
-  node = await TestNode.start();
+  node = await TestNode.start({ policy: WIDE_POLICY });
   const image = (name: string, { entrypoint, cmd, env, user, workingDir, stopSignal }: ImageConfig): string =>
     busyboxImage(join(node.dir, name), {
       config: { Entrypoint: entrypoint, Cmd: cmd, Env: env, User: user, WorkingDir: workingDir, StopSignal: stopSignal },

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
 import { SandboxState, SeccompProfileType } from "../../src/gen/berth/v1/sandbox_pb.js";
-import { CLASSES, TestNode } from "./node.ts";
+import { WIDE_POLICY, CLASSES, TestNode } from "./node.ts";
 import { endNode, type SpecInit, TestSandbox } from "./support/sandbox.ts";
 
 let node: TestNode;
@@ -26,7 +26,10 @@ beforeAll(async () => {
   profile("log.json", { defaultAction: "SCMP_ACT_LOG" });
   writeFileSync(join(profiles, "broken.json"), "{");
   symlinkSync("/etc/passwd", join(profiles, "outside.json"));
-  node = await TestNode.start({ config: { seccompProfileDir: profiles } });
+  node = await TestNode.start({
+    config: { seccompProfileDir: profiles },
+    policy: WIDE_POLICY,
+  });
 });
 
 afterAll(async () => {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { installTree } from "../../src/dev/install-tree.ts";
 import { busyboxImage } from "../../src/dev/test-image.ts";
 import { type Directive, launchPrefix, parseUnit } from "../systemd/unit.ts";
-import { CLASSES, TestNode } from "./node.ts";
+import { WIDE_POLICY, CLASSES, TestNode } from "./node.ts";
 import { defaultAnd, NO_CAPABILITIES } from "./support/capabilities.ts";
 import { Report, script } from "./support/report.ts";
 import { endNode, TestSandbox } from "./support/sandbox.ts";
@@ -48,7 +48,7 @@ function installedUnit(more = ""): Directive[] {
 async function start(unit: readonly Directive[]): Promise<TestNode> {
   const program = unit.find(({ name }) => name === "ExecStart")?.value ?? "";
   const instead = `shift 2; exec ${join(root, "tree/usr/lib/berth/node")} ${join(root, "tree", program)} "$@"`;
-  return await TestNode.start({ wrapper: [...launchPrefix(unit), "sh", "-c", instead, "sh"] });
+  return await TestNode.start({ policy: WIDE_POLICY, wrapper: [...launchPrefix(unit), "sh", "-c", instead, "sh"] });
 }
 
 /** As uid 1000: the status of the running setuid program, and what came of it and of the same program without the bit. */

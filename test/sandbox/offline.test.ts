@@ -28,7 +28,8 @@ test("a declared version changes the report and no byte of a bundle", async () =
   expect(declared.bundles).toEqual(current.bundles);
   expect(declared.warnings).toHaveLength(2);
   expect(
-    (await renderOffline(request("old"), { ...options, config, traits: traitsOfVersion("runsc", "release-20260905.0") })).warnings,
+    (await renderOffline(request("old"), { ...options, config, traitsOf: async () => traitsOfVersion("runsc", "release-20260905.0") }))
+      .warnings,
   ).toEqual([]);
 });
 

@@ -16,6 +16,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "Unit.StartLimitIntervalSec": "systemd's own count of starts",
   "Service.Type": "how systemd learns that berthd is ready",
   "Service.ExecStart": "the program",
+  "Service.ExecReload": "a signal to berthd alone",
   "Service.WatchdogSec": "berthd alone answers it; WATCHDOG_USEC is in the environment, which no config.json takes over",
   "Service.Restart": "what systemd does when berthd ended",
   "Service.RestartSec": "what systemd does when berthd ended",
@@ -101,6 +102,7 @@ describe("the installed tree", () => {
   test("systemd finds no fault in the units", () => {
     // As on a node: systemd's own units stand beside berth's.
     cpSync("/usr/lib/systemd/system", join(root, "usr/lib/systemd/system"), { recursive: true, verbatimSymlinks: true, force: false });
+    cpSync("/bin/kill", join(root, "bin/kill"));
     const verified = spawnSync("systemd-analyze", ["verify", `--root=${root}`, "--man=no", "berthd.service", "berth.slice"], {
       encoding: "utf8",
     });

@@ -21,6 +21,8 @@ const PAUSE_MS = 10;
 export interface OwnBerthdOptions {
   /** Beside the built-in ones; see src/config.ts. */
   readonly runtimeClasses?: readonly object[];
+  /** policy.yaml; without it the built-in policy holds. */
+  readonly policy?: object;
   /** The program, when it is not the source; such as the bundle that is shipped. */
   readonly program?: string | undefined;
   /** Flags of Node for berthd's process. */
@@ -37,6 +39,7 @@ export class OwnBerthd implements AsyncDisposable {
   readonly #nodeFlags: readonly string[];
   readonly #configFile: string;
   readonly #logFile: string;
+  readonly #policyFile: string;
   #process: ChildProcess | undefined;
   #connection: Connection | undefined;
 
@@ -50,14 +53,17 @@ export class OwnBerthd implements AsyncDisposable {
     this.#program = options.program ?? BERTHD;
     this.#nodeFlags = options.nodeFlags ?? [];
     this.#configFile = join(this.dir, "berth.yaml");
+    this.#policyFile = join(this.dir, "policy.yaml");
     this.#logFile = join(this.dir, "berthd.log");
+    writeFileSync(this.#policyFile, JSON.stringify(options.policy ?? {}));
     writeFileSync(this.#configFile, JSON.stringify({ cgroupRoot: this.cgroupRoot, runtimeClasses: options.runtimeClasses ?? [] }));
   }
 
   /** Starts berthd and waits until it is ready. Throws with its log when it ends instead. */
   async start(): Promise<void> {
     const { state, run } = this.paths;
-    const flags = ["--config", this.#configFile, "--state-dir", state, "--run-dir", run, "--listen", this.address];
+    const files = ["--config", this.#configFile, "--policy", this.#policyFile];
+    const flags = [...files, "--state-dir", state, "--run-dir", run, "--listen", this.address];
     const log = openSync(this.#logFile, "a");
     // A group of its own: Ctrl-C is for us, who then end it.
     this.#process = spawn(process.execPath, [...this.#nodeFlags, this.#program, ...flags], { stdio: ["ignore", log, log], detached: true });

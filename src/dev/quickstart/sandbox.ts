@@ -26,6 +26,9 @@ export const EXAMPLE_APPS: readonly ExampleApp[] = [
   { name: "plain", add: [], user: undefined, group: undefined },
 ];
 
+/** Without it runc and crun, which share the host's kernel, are not allowed NET_ADMIN. */
+export const EXAMPLE_POLICY = { limits: { capabilities: ADDED } };
+
 export function exampleSpec(runtimeClassName: string, image: string): MessageInitShape<typeof SandboxSpecSchema> {
   const containers = EXAMPLE_APPS.map(({ name, add, user, group }) => ({
     name,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { show } from "../../src/errors.ts";
-import { fieldPath, violationsOf } from "../../src/sandbox/violations.ts";
+import { show } from "../src/errors.ts";
+import { fieldPath, violationsOf } from "../src/violations.ts";
 
 test("a field's path is written as people write it", () => {
   expect(fieldPath(["spec", "containers", 0, "env", 12, "name"])).toBe("spec.containers[0].env[12].name");

@@ -1,5 +1,5 @@
 import type * as z from "zod";
-import { show, type Violation } from "../errors.ts";
+import { show, type Violation } from "./errors.ts";
 
 /** Turns zod's issues into violations that name field, rule, value and way out. `input` is what was parsed. */
 export function violationsOf(error: z.ZodError, input: unknown): Violation[] {

@@ -1,0 +1,23 @@
+/** A request and the policy of a node with these runtime classes. Pure. */
+
+import { RENDER_TRAITS } from "../bundle/render.ts";
+import type { BerthConfig, RuntimeClassConfig } from "../config.ts";
+import { type AdmittedRequest, admit, applyDefaults } from "../policy/admission.ts";
+import type { PolicyClass } from "../policy/limits.ts";
+import type { NodePolicy } from "../policy/policy.ts";
+import { findClass } from "../runtime/registry.ts";
+import type { SandboxRequest } from "./spec.ts";
+
+/** The request as it may run: with the node's defaults. Throws RuntimeClassUnknown, or PolicyRefused with every violation. */
+export function admitRequest(request: SandboxRequest, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
+  const asked = applyDefaults(request, policy);
+  return admit(asked, policy, policyClass(findClass(config, asked.request.spec.runtimeClassName)));
+}
+
+export function policyClasses(config: BerthConfig): PolicyClass[] {
+  return config.runtimeClasses.map(policyClass);
+}
+
+function policyClass({ name, aliases, adapter }: RuntimeClassConfig): PolicyClass {
+  return { name, aliases, isolation: RENDER_TRAITS[adapter].isolation };
+}
