@@ -1,12 +1,12 @@
 import { Sandboxes as SandboxesDescription } from "../gen/berth/v1/sandboxes_pb.js";
 import type { LogRecord } from "../monitor/logs.ts";
 import type { Sandboxes } from "../sandbox/sandboxes.ts";
-import { logMessage, renderMessage, sandboxMessage } from "./answers.ts";
+import { bundleMessage, logMessage, renderMessage, sandboxMessage } from "./answers.ts";
 import { type Service, service } from "./handlers.ts";
 import { idViolations, readEnding, readListFilter, readSandboxRequest, readTarget, refuse, requestIdViolations } from "./wire.ts";
 
 /** What the service needs of the heart. */
-export type SandboxesPort = Pick<Sandboxes, "create" | "get" | "list" | "stop" | "delete" | "logs" | "render">;
+export type SandboxesPort = Pick<Sandboxes, "create" | "get" | "list" | "stop" | "delete" | "logs" | "render" | "bundles">;
 
 /** Bytes of log data in one message. */
 const MAX_CHUNK = 64 * 1024;
@@ -37,6 +37,10 @@ export function sandboxesService(sandboxes: SandboxesPort): Service {
       }
     },
     render: async (request) => renderMessage(await sandboxes.render(readSandboxRequest(request))),
+    getBundles: async (request) => {
+      const { bundles, warnings } = await sandboxes.bundles(readTarget(request));
+      return { bundles: bundles.map(bundleMessage), warnings: [...warnings] };
+    },
   });
 }
 

@@ -6,6 +6,7 @@ import { VERSION } from "../observe/version.ts";
 import { declareCheck } from "./check.ts";
 import { report, ToldError } from "./failure.ts";
 import { declareGlobals, globalsOf } from "./globals.ts";
+import { declareDiff } from "./diff.ts";
 import { declareInspect } from "./inspect.ts";
 import { declareLogs } from "./logs.ts";
 import { declareNode } from "./node.ts";
@@ -28,7 +29,18 @@ function program(): Command {
     .configureHelp({ showGlobalOptions: true })
     .exitOverride();
   declareGlobals(berth);
-  const commands = [declareRun, declarePs, declareInspect, declareLogs, declareStop, declareRm, declareRender, declareCheck, declareNode];
+  const commands = [
+    declareRun,
+    declarePs,
+    declareInspect,
+    declareLogs,
+    declareStop,
+    declareRm,
+    declareRender,
+    declareDiff,
+    declareCheck,
+    declareNode,
+  ];
   for (const declare of commands) declare(berth);
   return berth.addHelpText(
     "after",
@@ -36,7 +48,7 @@ function program(): Command {
 SANDBOX is a name in the namespace of -n, or a full id (32 hex digits).
 Options that stand above the commands are taken before and after the command.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage; those of diff are of its own.
 
 Example:
   berth run -f web.yaml
@@ -54,7 +66,8 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // commander has said what is wrong; help and version that were asked for are no error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
-    if (!(error instanceof ToldError)) report(error, globalsOf(berth).json);
+    if (error instanceof ToldError) return error.exitCode;
+    report(error, globalsOf(berth).json);
     return FAILED;
   }
 }

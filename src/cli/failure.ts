@@ -27,9 +27,12 @@ export class RefusedError extends Error {
 
 /** The command has told its refusal as its result: nothing is left but the exit code. */
 export class ToldError extends Error {
-  constructor() {
+  readonly exitCode: number;
+
+  constructor(exitCode = 1) {
     super("refused");
     this.name = "ToldError";
+    this.exitCode = exitCode;
   }
 }
 

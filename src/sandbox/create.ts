@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { missingOnNode, refuseUnenforced, rlimitCeiling } from "../bundle/enforcement.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
-import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
+import { type ContainerPlace, render, type RenderInput, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
 import { BerthError, toBerthError, type Violation } from "../errors.ts";
 import type { PinnedImage } from "../image/image.ts";
@@ -185,27 +185,33 @@ interface Made {
   readonly namespaces: { net: string; ipc: string; uts: string };
 }
 
-function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, seccompProfiles, places, namespaces }: Made): RenderResult {
+function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, ...made }: Made): RenderResult {
+  const withUsers = [...images].map(([name, { config, digest }]) => {
+    return [name, { config, digest, users: users.get(name) ?? readUserDatabase(made.places.get(name)?.rootfs ?? "") }] as const;
+  });
+  return render(renderInput(rooms, record, { ...made, images: new Map(withUsers) }));
+}
+
+/** What a sandbox is rendered from, given what was found and made for it. */
+export function renderInput(
+  rooms: Rooms,
+  record: SandboxRecord,
+  made: Pick<RenderInput, "images" | "seccompProfiles" | "places" | "namespaces">,
+): RenderInput {
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
-  const withUsers = [...images].map(([name, { config, digest }]) => {
-    return [name, { config, digest, users: users.get(name) ?? readUserDatabase(places.get(name)?.rootfs ?? "") }] as const;
-  });
-  return render({
+  return {
+    ...made,
     request: { metadata: record, spec: record.spec },
     defaulted: new Map(Object.entries(record.defaulted ?? {})),
     adapter,
     capabilityMode: rooms.config.capabilityMode,
     traits,
     node: rooms.node,
-    images: new Map(withUsers),
-    seccompProfiles,
     architecture: nodeArchitecture(),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
-    places,
-    namespaces,
     cgroup: traits.ignoreCgroups ? undefined : sandboxCgroup(rooms, record.id),
-  });
+  };
 }
 
 function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {

@@ -15,6 +15,7 @@ import { type Rooms, runtimeContainer } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { moveTo } from "./state.ts";
 import { endStrayCommands, removeFiles, teardown } from "./teardown.ts";
+import { type WrittenBundles, writtenBundles } from "./written.ts";
 
 type Verb = "create" | "stop" | "delete" | "complete";
 
@@ -126,6 +127,11 @@ export class Sandboxes {
     const { config, node, policy, runtimes } = this.#rooms;
     const traitsOf = async (className: string) => (await runtimes.resolve(className)).traits;
     return await renderOffline(request, { config, imageConfigs: new Map(), node, policy: policy.current, traitsOf });
+  }
+
+  /** The bundles that a sandbox was created with, as they are on the node. Touches nothing. */
+  async bundles(target: SandboxTarget): Promise<WrittenBundles> {
+    return await writtenBundles(this.#rooms, this.#need(target).record);
   }
 
   /** Takes up every sandbox of the journal: adopts what lives, undoes creations that were cut off, finishes stops and deletes. */

@@ -13,6 +13,7 @@ import type { LogRecord } from "../../src/monitor/logs.ts";
 import { createLogger } from "../../src/observe/logger.ts";
 import type { NodeInfo } from "../../src/observe/inventory.ts";
 import type { SandboxRecord } from "../../src/sandbox/record.ts";
+import type { SandboxTarget } from "../../src/sandbox/sandboxes.ts";
 import type { SandboxRequest } from "../../src/sandbox/spec.ts";
 
 /** What a test may change. */
@@ -40,7 +41,7 @@ export class MemorySandboxes implements SandboxesPort {
     return record;
   }
 
-  get(target: { id: string } | { namespace: string; name: string }): SandboxRecord {
+  get(target: SandboxTarget): SandboxRecord {
     this.#enter("get", target);
     const found = [...this.records.values()].find((record) =>
       "id" in target ? record.id === target.id : record.namespace === target.namespace && record.name === target.name,
@@ -73,6 +74,12 @@ export class MemorySandboxes implements SandboxesPort {
     this.#enter("logs", { id, container });
     this.get({ id });
     return this.logRecords();
+  }
+
+  async bundles(target: SandboxTarget): ReturnType<SandboxesPort["bundles"]> {
+    this.#enter("bundles", target);
+    const provenance = [{ pointer: "/hostname", kind: "request" as const, source: "metadata.name" }];
+    return { bundles: [{ container: "pause", configJson: "{}", provenance }], warnings: ["look out"] };
   }
 
   async render(request: SandboxRequest): ReturnType<SandboxesPort["render"]> {
