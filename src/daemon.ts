@@ -8,6 +8,7 @@ import { claimSocketPath, socketPath } from "./api/unix-socket.ts";
 import { loadConfig } from "./config.ts";
 import { Cgroups } from "./host/cgroups.ts";
 import { sdNotify } from "./host/notify.ts";
+import { PinnedImages } from "./image/pinned.ts";
 import { LayerStore } from "./image/store.ts";
 import { Journal } from "./journal/journal.ts";
 import { SandboxNamespaces } from "./network/namespaces.ts";
@@ -19,6 +20,7 @@ import { PolicyFile } from "./policy-file.ts";
 import { RootFilesystems } from "./rootfs/overlay.ts";
 import { preparePauseRootfs } from "./rootfs/pause.ts";
 import { RuntimeRegistry } from "./runtime/registry.ts";
+import { faultsIn, noFaults } from "./sandbox/faults.ts";
 import { nodeGrants } from "./sandbox/node-grants.ts";
 import type { Rooms } from "./sandbox/rooms.ts";
 import { Sandboxes } from "./sandbox/sandboxes.ts";
@@ -33,6 +35,8 @@ export interface DaemonOptions {
   /** Each unix:///PATH. */
   readonly listen: readonly string[];
   readonly admin: string;
+  /** For tests; see sandbox/faults.ts. */
+  readonly faultFile: string | undefined;
 }
 
 export interface Daemon {
@@ -66,11 +70,13 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     journal,
     runtimes,
     layers: new LayerStore(paths.images),
+    pinnedImages: new PinnedImages(paths.images),
     rootfs: new RootFilesystems(paths.rootfs),
     namespaces: new SandboxNamespaces(paths.run),
     cgroups,
     node: nodeGrants(),
     log,
+    faults: options.faultFile === undefined ? noFaults : faultsIn(options.faultFile),
   };
   const sandboxes = new Sandboxes(rooms);
   const inventory = new NodeInventory(() => runtimes.list());

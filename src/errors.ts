@@ -39,7 +39,13 @@ export const ERROR_KINDS = {
   NotEnforceable: { grpc: 9, http: 412, retryable: false, meaning: "The runtime cannot give on this node what was asked for." },
   WrongState: { grpc: 9, http: 412, retryable: false, meaning: "The sandbox is in a state from which this call cannot go on." },
   Busy: { grpc: 10, http: 409, retryable: true, meaning: "Another operation runs on the sandbox." },
-  Cancelled: { grpc: 10, http: 409, retryable: true, meaning: "The creation was cancelled by a delete and undone." },
+  Cancelled: { grpc: 10, http: 409, retryable: true, meaning: "A creation or start was cancelled by a delete and undone." },
+  Interrupted: {
+    grpc: 10,
+    http: 409,
+    retryable: true,
+    meaning: "berthd ended in the middle of the operation; what could be undone was.",
+  },
   RuntimeFailed: { grpc: 13, http: 500, retryable: false, meaning: "A command of the runtime failed; the tail of its log is attached." },
   RuntimeTimeout: { grpc: 4, http: 504, retryable: true, meaning: "A command of the runtime did not end in time and was ended." },
   StartFailed: {

@@ -25,6 +25,8 @@ BERTH_LOG_LEVEL (trace, debug, info, warn, error) sets what is logged to stderr.
 example: berthd --state-dir /tmp/b/state --run-dir /tmp/b/run --listen unix:///tmp/b/berthd.sock`;
 
 const WRONG_USAGE = 2;
+/** As against the bundle that is shipped. */
+const FROM_SOURCE = import.meta.url.endsWith("/main.ts");
 
 const options = {
   config: { type: "string" },
@@ -33,6 +35,8 @@ const options = {
   "run-dir": { type: "string", default: "/run/berth" },
   listen: { type: "string", multiple: true },
   admin: { type: "string" },
+  // For tests of what a crash does: not in the help, and not in what is shipped.
+  "fault-file": { type: "string" },
   version: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 } as const;
@@ -56,6 +60,7 @@ async function main(): Promise<void> {
     process.stdout.write(`${flags.help ? HELP : VERSION}\n`);
     return;
   }
+  if (flags["fault-file"] !== undefined && !FROM_SOURCE) fail("--fault-file is refused: this berthd is no test's", WRONG_USAGE);
   if (process.getuid?.() !== 0) fail("needs root: it makes mounts, namespaces and control groups", 1);
   for (const name of ["state-dir", "run-dir"] as const)
     if (!flags[name].startsWith("/")) fail(`--${name} ${flags[name]} is not an absolute path`, WRONG_USAGE);
@@ -64,7 +69,7 @@ async function main(): Promise<void> {
   const run = flags["run-dir"];
   const listen = flags.listen ?? [`unix://${run}/berthd.sock`];
   const admin = flags.admin ?? `unix://${run}/admin.sock`;
-  const files = { configFile: flags.config, policyFile: flags.policy };
+  const files = { configFile: flags.config, policyFile: flags.policy, faultFile: flags["fault-file"] };
   const starting = startDaemon({ ...files, stateDir: flags["state-dir"], runDir: run, listen, admin }, log);
   // From the first moment: without a listener the signal would end berthd.
   process.on("SIGHUP", () => void starting.then((daemon) => daemon.reloadPolicy()));

@@ -26,9 +26,12 @@ export class NodePaths {
   get pauseRootfs(): string {
     return join(this.state, "pause", "rootfs");
   }
+  get allBundles(): string {
+    return join(this.state, "bundles");
+  }
   /** Bundles of a sandbox: one folder for each container. */
   bundles(sandboxId: string): string {
-    return join(this.state, "bundles", sandboxId);
+    return join(this.allBundles, sandboxId);
   }
   logs(sandboxId: string): string {
     return join(this.state, "logs", sandboxId);

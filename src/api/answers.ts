@@ -14,8 +14,6 @@ import {
   SandboxState,
 } from "../gen/berth/v1/sandbox_pb.js";
 import {
-  type Bundle,
-  BundleSchema,
   type LogEntry,
   LogEntrySchema,
   LogStream,
@@ -28,7 +26,7 @@ import {
 import type { LogRecord } from "../monitor/logs.ts";
 import type { NodeInfo } from "../observe/inventory.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
-import type { ContainerRecord, SandboxRecord } from "../sandbox/record.ts";
+import type { ContainerRecord, OperationRecord, SandboxRecord } from "../sandbox/record.ts";
 import { specMessage } from "./wire.ts";
 
 export function sandboxMessage(record: SandboxRecord): Sandbox {
@@ -54,9 +52,14 @@ export function sandboxMessage(record: SandboxRecord): Sandbox {
       ...(record.runtime ? { runtime: runtimeMessage(record.runtime) } : {}),
       warnings: record.warnings,
       enforcement: record.enforcement.map(enforcementMessage),
+      ...(record.operation ? { operation: operationMessage(record.operation) } : {}),
       stages: record.stages.map(({ name, milliseconds }) => ({ name, duration: durationOf(milliseconds) })),
     },
   });
+}
+
+function operationMessage({ verb, step, startedAt }: OperationRecord) {
+  return { verb, step, ...at("startedAt", startedAt) };
 }
 
 function containerMessage(record: ContainerRecord): ContainerStatus {
@@ -81,28 +84,18 @@ function enforcementMessage({ container, property, requested, enforced, mechanis
   return { container, property, requested, enforced, mechanism, note };
 }
 
-interface ExplainedBundle {
-  readonly container: string;
-  readonly configJson: string;
-  readonly provenance: readonly OriginEntry[];
-}
-
 interface Rendered {
-  readonly bundles: readonly ExplainedBundle[];
+  readonly bundles: readonly { readonly container: string; readonly configJson: string; readonly provenance: readonly OriginEntry[] }[];
   readonly enforcement: readonly EnforcementEntry[];
   readonly warnings: readonly string[];
 }
 
 export function renderMessage({ bundles, enforcement, warnings }: Rendered): SandboxesRenderResponse {
   return create(SandboxesRenderResponseSchema, {
-    bundles: bundles.map(bundleMessage),
+    bundles: bundles.map(({ container, configJson, provenance }) => ({ container, configJson, provenance: provenance.map(originMessage) })),
     enforcement: enforcement.map(enforcementMessage),
     warnings: [...warnings],
   });
-}
-
-export function bundleMessage({ container, configJson, provenance }: ExplainedBundle): Bundle {
-  return create(BundleSchema, { container, configJson, provenance: provenance.map(originMessage) });
 }
 
 const ORIGIN_KINDS: Readonly<Record<OriginEntry["kind"], OriginKind>> = {

@@ -1,12 +1,25 @@
 import { Sandboxes as SandboxesDescription } from "../gen/berth/v1/sandboxes_pb.js";
 import type { LogRecord } from "../monitor/logs.ts";
 import type { Sandboxes } from "../sandbox/sandboxes.ts";
-import { bundleMessage, logMessage, renderMessage, sandboxMessage } from "./answers.ts";
+import { logMessage, renderMessage, sandboxMessage } from "./answers.ts";
 import { type Service, service } from "./handlers.ts";
-import { idViolations, readEnding, readListFilter, readSandboxRequest, readTarget, refuse, requestIdViolations } from "./wire.ts";
+import {
+  idViolations,
+  readEnding,
+  readListFilter,
+  readSandboxRequest,
+  readTarget,
+  readWaitUntil,
+  refuse,
+  requestIdViolations,
+  waitUntilViolations,
+} from "./wire.ts";
 
 /** What the service needs of the heart. */
-export type SandboxesPort = Pick<Sandboxes, "create" | "get" | "list" | "stop" | "delete" | "logs" | "render" | "bundles">;
+export type SandboxesPort = Pick<
+  Sandboxes,
+  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "logs" | "render"
+>;
 
 /** Bytes of log data in one message. */
 const MAX_CHUNK = 64 * 1024;
@@ -14,13 +27,26 @@ const MAX_CHUNK = 64 * 1024;
 export function sandboxesService(sandboxes: SandboxesPort): Service {
   return service(SandboxesDescription, {
     create: async (request) => {
-      const parsed = readSandboxRequest(request, requestIdViolations(request.requestId));
-      return { sandbox: sandboxMessage(await sandboxes.create(parsed, request.requestId)) };
+      const { requestId, waitUntil } = request;
+      const parsed = readSandboxRequest(request, [...requestIdViolations(requestId), ...waitUntilViolations(waitUntil)]);
+      return { sandbox: sandboxMessage(await sandboxes.create(parsed, requestId, readWaitUntil(waitUntil))) };
     },
     get: (request) => ({ sandbox: sandboxMessage(sandboxes.get(readTarget(request))) }),
     list: (request) => {
       const { records, nextPageToken } = sandboxes.list(readListFilter(request));
       return { sandboxes: records.map(sandboxMessage), nextPageToken };
+    },
+    start: async ({ id, requestId }) => {
+      refuse([...idViolations(id), ...requestIdViolations(requestId)]);
+      return { sandbox: sandboxMessage(await sandboxes.start(id, requestId)) };
+    },
+    pause: async ({ id }) => {
+      refuse(idViolations(id));
+      return { sandbox: sandboxMessage(await sandboxes.pause(id)) };
+    },
+    resume: async ({ id }) => {
+      refuse(idViolations(id));
+      return { sandbox: sandboxMessage(await sandboxes.resume(id)) };
     },
     stop: async (request) => {
       const { id, graceMs } = readEnding(request);
@@ -37,10 +63,6 @@ export function sandboxesService(sandboxes: SandboxesPort): Service {
       }
     },
     render: async (request) => renderMessage(await sandboxes.render(readSandboxRequest(request))),
-    getBundles: async (request) => {
-      const { bundles, warnings } = await sandboxes.bundles(readTarget(request));
-      return { bundles: bundles.map(bundleMessage), warnings: [...warnings] };
-    },
   });
 }
 

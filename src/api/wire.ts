@@ -20,7 +20,13 @@ import {
   SeccompProfileType,
   SupplementalGroupsPolicy,
 } from "../gen/berth/v1/sandbox_pb.js";
-import type { SandboxesGetRequest, SandboxesListRequest } from "../gen/berth/v1/sandboxes_pb.js";
+import {
+  type SandboxesGetRequest,
+  type SandboxesListRequest,
+  WaitUntil as WireWaitUntil,
+  WaitUntilSchema,
+} from "../gen/berth/v1/sandboxes_pb.js";
+import type { WaitUntil } from "../sandbox/sandboxes.ts";
 import type {
   SandboxRequest,
   SandboxSpec as ParsedSpec,
@@ -268,6 +274,22 @@ export function requestIdViolations(requestId: string): Violation[] {
   return [{ field: "requestId", rule: "is too long", value: show(requestId), allowed: `at most ${MAX_REQUEST_ID} characters` }];
 }
 
+/** What a caller can wait for. */
+const WAITS: ReadonlyMap<number, WaitUntil> = new Map([
+  [WireWaitUntil.UNSPECIFIED, "running"],
+  [WireWaitUntil.ACCEPTED, "accepted"],
+  [WireWaitUntil.CREATED, "created"],
+  [WireWaitUntil.RUNNING, "running"],
+]);
+
+export function waitUntilViolations(waitUntil: number): Violation[] {
+  if (WAITS.has(waitUntil)) return [];
+  const allowed = WaitUntilSchema.values.map(({ name }) => name).join(", ");
+  return [{ field: "waitUntil", rule: "is nothing that this berthd can wait for", value: show(waitUntil), allowed }];
+}
+
+export const readWaitUntil = (waitUntil: number): WaitUntil => WAITS.get(waitUntil) ?? "running";
+
 export function idViolations(id: string, field = "id"): Violation[] {
   if (/^[0-9a-f]{32}$/.test(id)) return [];
   return [{ field, rule: id === "" ? "is required" : "is not an id", value: show(id), allowed: "the full id: 32 lower-case hex digits" }];
@@ -280,7 +302,7 @@ export function refuse(violations: readonly Violation[]): void {
 
 export type Target = { id: string } | { namespace: string; name: string };
 
-export function readTarget({ target }: Pick<SandboxesGetRequest, "target">): Target {
+export function readTarget({ target }: SandboxesGetRequest): Target {
   if (target.case === "id") {
     refuse(idViolations(target.value));
     return { id: target.value };

@@ -4,7 +4,7 @@ import type { ContainerSpec } from "../sandbox/spec.ts";
 import { type Capability, DEFAULT_CAPABILITIES, finalCapabilities } from "./capabilities.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
-import { leaves, pointerOf } from "./pointer.ts";
+import { pointerOf } from "./pointer.ts";
 import { RENDER_TRAITS, type RenderInput } from "./render.ts";
 import { processRlimits } from "./rlimits.ts";
 import { runtimeDefaultRules } from "./seccomp.ts";
@@ -235,7 +235,7 @@ function rootOrigin({ app }: Subject, [field]: readonly string[]): Found | undef
 function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Found | undefined {
   switch (field) {
     case "cgroupsPath":
-      return placed("cgroupRoot, and the ids of sandbox and container");
+      return { kind: "node", source: "cgroupRoot, and the ids of sandbox and container" };
     case "resources":
       return rest.length === 0 ? quirk("a current runsc's update crashes without it") : byDefault("no devices but the standard ones");
     case "namespaces":
@@ -263,6 +263,13 @@ function seccompOrigin({ input }: Subject, app: App, [field, index]: readonly st
   const rules = runtimeDefaultRules({ capabilities, architecture: input.architecture, errnoRet });
   const reason = field === "syscalls" ? rules[Number(index)]?.reason : "the node's processor, and EPERM for what no rule allows";
   return reason === undefined ? undefined : byDefault(`RuntimeDefault computed from the capabilities (${reason}), ${asked}`);
+}
+
+/** Everything in a JSON value that has nothing inside, in order. */
+function leaves(value: unknown, path: readonly string[] = []): { path: readonly string[]; value: unknown }[] {
+  const inner = typeof value === "object" && value !== null ? Object.entries(value) : [];
+  if (inner.length === 0) return [{ path, value }];
+  return inner.flatMap(([key, nested]) => leaves(nested, [...path, key]));
 }
 
 /** config.json for people: its lines as they are written, with the origin of each value behind it. */

@@ -6,14 +6,16 @@ import { VERSION } from "../observe/version.ts";
 import { declareCheck } from "./check.ts";
 import { report, ToldError } from "./failure.ts";
 import { declareGlobals, globalsOf } from "./globals.ts";
-import { declareDiff } from "./diff.ts";
 import { declareInspect } from "./inspect.ts";
 import { declareLogs } from "./logs.ts";
 import { declareNode } from "./node.ts";
+import { declarePause } from "./pause.ts";
 import { declarePs } from "./ps.ts";
 import { declareRender } from "./render.ts";
+import { declareResume } from "./resume.ts";
 import { declareRm } from "./rm.ts";
 import { declareRun } from "./run.ts";
+import { declareStart } from "./start.ts";
 import { declareStop } from "./stop.ts";
 
 const DONE = 0;
@@ -34,10 +36,12 @@ function program(): Command {
     declarePs,
     declareInspect,
     declareLogs,
+    declareStart,
     declareStop,
+    declarePause,
+    declareResume,
     declareRm,
     declareRender,
-    declareDiff,
     declareCheck,
     declareNode,
   ];
@@ -48,7 +52,7 @@ function program(): Command {
 SANDBOX is a name in the namespace of -n, or a full id (32 hex digits).
 Options that stand above the commands are taken before and after the command.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage; those of diff are of its own.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 Example:
   berth run -f web.yaml
@@ -66,8 +70,7 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // commander has said what is wrong; help and version that were asked for are no error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
-    if (error instanceof ToldError) return error.exitCode;
-    report(error, globalsOf(berth).json);
+    if (!(error instanceof ToldError)) report(error, globalsOf(berth).json);
     return FAILED;
   }
 }

@@ -58,6 +58,7 @@ export function description(sandbox: Sandbox): string {
     ["id", metadata?.id ?? ""],
     ["labels", labels.join(", ") || "-"],
     ["state", stateWithReason(sandbox)],
+    ["operation", status?.operation ? `${status.operation.verb} (${status.operation.step})` : "-"],
     ["runtime class", runtime?.className || spec?.runtimeClassName || "-"],
     ["runtime", runtime ? [runtime.adapter, runtime.version, runtime.platform].filter((text) => text !== "").join(" ") : "-"],
     ["binary", runtime?.binaryDigest || "-"],

@@ -27,12 +27,9 @@ export class RefusedError extends Error {
 
 /** The command has told its refusal as its result: nothing is left but the exit code. */
 export class ToldError extends Error {
-  readonly exitCode: number;
-
-  constructor(exitCode = 1) {
+  constructor() {
     super("refused");
     this.name = "ToldError";
-    this.exitCode = exitCode;
   }
 }
 

@@ -39,13 +39,11 @@ export async function resolveId(session: Session, { namespace }: Globals, sandbo
   return (await getSandbox(session, { namespace }, sandbox)).metadata?.id ?? "";
 }
 
-export async function getSandbox({ sandboxes }: Session, where: Pick<Globals, "namespace">, sandbox: string): Promise<Sandbox> {
-  return present((await sandboxes.get({ target: sandboxTarget(where, sandbox) })).sandbox);
-}
-
-/** SANDBOX as the API takes it: by id, or by name in a namespace. */
-export function sandboxTarget({ namespace }: Pick<Globals, "namespace">, sandbox: string) {
-  return FULL_ID.test(sandbox) ? { case: "id" as const, value: sandbox } : { case: "name" as const, value: { namespace, name: sandbox } };
+export async function getSandbox({ sandboxes }: Session, { namespace }: Pick<Globals, "namespace">, sandbox: string): Promise<Sandbox> {
+  const target = FULL_ID.test(sandbox)
+    ? { case: "id" as const, value: sandbox }
+    : { case: "name" as const, value: { namespace, name: sandbox } };
+  return present((await sandboxes.get({ target })).sandbox);
 }
 
 /** A message that berthd always sends. */

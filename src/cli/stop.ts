@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { type Globals, globalsOf, parseSeconds } from "./globals.ts";
-import { print, printJson } from "./output.ts";
+import { changeSandbox } from "./change.ts";
+import { globalsOf, parseSeconds } from "./globals.ts";
 
 export function declareStop(berth: Command): void {
   berth
@@ -17,20 +17,8 @@ export function declareStop(berth: Command): void {
 Example:
   berth stop web --grace 30`,
     )
-    .action(async (sandbox: string, { grace }: { grace: number }, command: Command) => stop(sandbox, grace, globalsOf(command)));
-}
-
-async function stop(name: string, grace: number, globals: Globals): Promise<void> {
-  const [{ withSession, resolveId, present, duration, messageJson }, { SandboxSchema }, { summary }] = await Promise.all([
-    import("./session.ts"),
-    import("../gen/berth/v1/sandbox_pb.js"),
-    import("./describe.ts"),
-  ]);
-  const answer = await withSession(globals, async (session) => {
-    const id = await resolveId(session, globals, name);
-    return session.sandboxes.stop({ id, gracePeriod: duration(grace) });
-  });
-  const sandbox = present(answer.sandbox);
-  if (globals.json) printJson(messageJson(SandboxSchema, sandbox));
-  else print(summary(sandbox));
+    .action(async (sandbox: string, { grace }: { grace: number }, command: Command) => {
+      const { duration } = await import("./session.ts");
+      await changeSandbox(sandbox, globalsOf(command), (sandboxes, id) => sandboxes.stop({ id, gracePeriod: duration(grace) }));
+    });
 }

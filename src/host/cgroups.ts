@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readHierarchies } from "./cgroup-mounts.ts";
 import type { Hierarchy } from "./cgroup-mounts.ts";
+import { Freezer } from "./freezer.ts";
 import { killProcess, processIdentity } from "./processes.ts";
 import type { ProcessIdentity } from "./processes.ts";
 
@@ -11,6 +12,7 @@ export type { Hierarchy } from "./cgroup-mounts.ts";
 
 const PATIENCE_MS = 2000;
 const PAUSE_MS = 10;
+const FREEZE_LOOK_MS = 1;
 
 /** Groups are named by one path such as /berth.slice/ID/monitor, which is the same in every hierarchy. */
 export class Cgroups {
@@ -47,6 +49,20 @@ export class Cgroups {
     return [...new Set(this.#dirs(path).flatMap(childGroups))].sort();
   }
 
+  /** Freezes every process in the group and below it, and waits until none moves. Frozen already is fine. Errors: when some still move after 2 s. */
+  async freeze(path: string): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS;
+    for (const freezer = new Freezer(this.hierarchies, path); !freezer.freeze(); await sleep(FREEZE_LOOK_MS)) {
+      if (Date.now() > deadline) throw new Error(`the processes of cgroup ${path} cannot be frozen`);
+    }
+  }
+
+  /** Lets the processes in the group and in every group below it go on. Not frozen, or not there, is fine. */
+  thaw(path: string): void {
+    new Freezer(this.hierarchies, path).thaw();
+    for (const name of this.list(path)) this.thaw(`${path}/${name}`);
+  }
+
   /** Kills every process in the group and below it, with SIGKILL, and waits until they are out of it. Errors: when some are left after 2 s. */
   async killAll(path: string): Promise<void> {
     const deadline = Date.now() + PATIENCE_MS;
@@ -56,6 +72,8 @@ export class Cgroups {
       if (Date.now() > deadline) throw new Error(`processes ${left.map(({ pid }) => pid).join(", ")} of cgroup ${path} do not end`);
       this.#killAtOnce(path);
       for (const process of left) killProcess(process, "SIGKILL");
+      // In v1 what is frozen dies when it is thawed.
+      this.thaw(path);
       await sleep(PAUSE_MS);
     }
   }

@@ -2,7 +2,7 @@
 
 import { DatabaseSync } from "node:sqlite";
 import { BerthError } from "../errors.ts";
-import type { SandboxRecord } from "../sandbox/record.ts";
+import type { OperationRecord, SandboxRecord, Verb } from "../sandbox/record.ts";
 import type { SandboxSpec } from "../sandbox/spec.ts";
 import { changes, deleted, type EventKind, type JournalEvent, type NewEvent } from "./events.ts";
 import { migrate } from "./schema.ts";
@@ -24,14 +24,14 @@ function withLaterFields(spec: SandboxSpec): SandboxSpec {
 
 /** What a save has to say of itself. */
 export interface Cause {
-  /** Verb of the operation that it belongs to. */
-  readonly operation?: string;
   /** What watchers are told besides the changes of state, which the journal finds itself. */
   readonly events?: readonly NewEvent[];
 }
 
 export class Journal {
   readonly #db: DatabaseSync;
+  /** Milliseconds since the epoch; 0 when an earlier berthd made it, which did not write that down. */
+  readonly madeAt: number;
 
   /** Opens or makes the file. Throws when another berthd has it, or a newer one wrote it. */
   constructor(path: string) {
@@ -40,6 +40,7 @@ export class Journal {
       // Exclusive: a second berthd on the same state would undo what the first one does.
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT");
       migrate(this.#db, path);
+      this.madeAt = Number(this.#db.prepare("SELECT made_at FROM journal").get()?.["made_at"]);
     } catch (error) {
       this.#db.close();
       const locked = error instanceof Error && /database is locked/.test(error.message);
@@ -50,12 +51,25 @@ export class Journal {
   /** All sandboxes, oldest first. */
   load(): SandboxRecord[] {
     const rows = this.#db.prepare("SELECT record FROM sandboxes ORDER BY created_at, id").all();
-    return rows.map((row) => parseRecord(row["record"]));
+    const open = new Map(this.#openOperations());
+    return rows.map((row) => {
+      const record = parseRecord(row["record"]);
+      const operation = open.get(record.id);
+      return operation ? { ...record, operation } : record;
+    });
+  }
+
+  /** The last operation of the verb on a sandbox that is over. */
+  lastOperation(sandboxId: string, verb: Verb): OperationRecord | undefined {
+    const row = this.#db
+      .prepare("SELECT * FROM operations WHERE sandbox_id = ? AND verb = ? AND finished_at IS NOT NULL")
+      .get(sandboxId, verb);
+    return row && parseOperation(row);
   }
 
   /**
-   * Stores a sandbox as it is now, with the events of what changed since the last save; durable when it returns. Gives the record
-   * its next resourceVersion. Throws StorageFull or JournalFailed, and then nothing was stored.
+   * Stores a sandbox as it is now and the operation on it, with the events of what changed since the last save; durable when it
+   * returns. Gives the record its next resourceVersion. Throws StorageFull or JournalFailed, and then nothing was stored.
    */
   save(record: SandboxRecord, cause: Cause = {}): void {
     record.resourceVersion = this.#transaction(() => {
@@ -66,8 +80,9 @@ export class Journal {
           `INSERT INTO sandboxes (id, namespace, name, state, created_at, record) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record`,
         )
-        .run(next.id, next.namespace, next.name, next.state, next.createdAt, JSON.stringify(next));
-      this.#append(next, changes(before, next, cause.events ?? []), cause);
+        .run(next.id, next.namespace, next.name, next.state, next.createdAt, JSON.stringify({ ...next, operation: undefined }));
+      if (next.operation) this.#saveOperation(next.id, next.operation);
+      this.#append(next, changes(before, next, cause.events ?? []));
       return next.resourceVersion;
     });
   }
@@ -78,7 +93,7 @@ export class Journal {
     if (!before) return;
     this.#transaction(() => {
       this.#db.prepare("DELETE FROM sandboxes WHERE id = ?").run(record.id);
-      this.#append(record, [...changes(before, record, cause.events ?? []), deleted(record)], cause);
+      this.#append(record, [...changes(before, record, cause.events ?? []), deleted(record)]);
     });
   }
 
@@ -107,7 +122,24 @@ export class Journal {
     return row && parseRecord(row["record"]);
   }
 
-  #append({ id, namespace, name, generation }: SandboxRecord, events: readonly NewEvent[], { operation = "" }: Cause): void {
+  #saveOperation(sandboxId: string, { id, verb, step, args, requestId, startedAt, finishedAt, result }: OperationRecord): void {
+    // One whose end could not be stored is over all the same when the next one begins.
+    this.#db.prepare("DELETE FROM operations WHERE sandbox_id = ? AND id <> ? AND finished_at IS NULL").run(sandboxId, id);
+    this.#db
+      .prepare(
+        `INSERT OR REPLACE INTO operations (sandbox_id, verb, id, step, args, request_id, started_at, finished_at, result)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(sandboxId, verb, id, step, JSON.stringify(args), requestId, startedAt, finishedAt ?? null, result ?? null);
+  }
+
+  #openOperations(): [sandboxId: string, OperationRecord][] {
+    const rows = this.#db.prepare("SELECT * FROM operations WHERE finished_at IS NULL").all();
+    return rows.map((row) => [String(row["sandbox_id"]), parseOperation(row)]);
+  }
+
+  #append({ id, namespace, name, generation, operation: running }: SandboxRecord, events: readonly NewEvent[]): void {
+    const operation = running?.verb ?? "";
     const insert = this.#db.prepare("INSERT INTO events (time, sandbox_id, namespace, name, kind, event) VALUES (?, ?, ?, ?, ?, ?)");
     const time = new Date().toISOString();
     for (const { kind, ...event } of events)
@@ -132,6 +164,19 @@ export class Journal {
 function parseRecord(json: unknown): SandboxRecord {
   const record = JSON.parse(String(json)) as SandboxRecord;
   return { ...LATER_RECORD_FIELDS, ...record, spec: withLaterFields(record.spec) };
+}
+
+function parseOperation(row: Record<string, unknown>): OperationRecord {
+  const text = (column: string): string => String(row[column]);
+  return {
+    id: text("id"),
+    verb: text("verb") as Verb,
+    step: text("step"),
+    args: JSON.parse(text("args")) as OperationRecord["args"],
+    requestId: text("request_id"),
+    startedAt: text("started_at"),
+    ...(row["finished_at"] === null ? {} : { finishedAt: text("finished_at"), result: text("result") }),
+  };
 }
 
 /** SQLite's primary result codes for what the node's disk does, as against faults of ours. */

@@ -28,6 +28,27 @@ export const MIGRATIONS: readonly string[] = [
    CREATE INDEX events_of_sandbox ON events (sandbox_id, seq);
    CREATE TABLE journal (id TEXT NOT NULL) STRICT;
    INSERT INTO journal VALUES (lower(hex(randomblob(6))));`,
+
+  // The last one of each verb of a sandbox; what a berthd of before had begun is told by the state that it left.
+  `CREATE TABLE operations (
+     sandbox_id TEXT NOT NULL REFERENCES sandboxes (id) ON DELETE CASCADE,
+     verb TEXT NOT NULL,
+     id TEXT NOT NULL,
+     step TEXT NOT NULL,
+     args TEXT NOT NULL,
+     request_id TEXT NOT NULL,
+     started_at TEXT NOT NULL,
+     finished_at TEXT,
+     result TEXT,
+     PRIMARY KEY (sandbox_id, verb)
+   ) STRICT;
+   CREATE UNIQUE INDEX one_at_a_time ON operations (sandbox_id) WHERE finished_at IS NULL;
+   INSERT INTO operations (sandbox_id, verb, id, step, args, request_id, started_at)
+     SELECT id, CASE state WHEN 'CREATING' THEN 'create' WHEN 'STOPPING' THEN 'stop' ELSE 'delete' END, id, 'begin',
+       json_patch('{}', json_object('graceUntil', record ->> 'graceUntil')), '', created_at
+     FROM sandboxes WHERE state IN ('CREATING', 'STOPPING', 'DELETING');
+   ALTER TABLE journal ADD COLUMN made_at REAL NOT NULL DEFAULT 0;
+   UPDATE journal SET made_at = unixepoch('subsec') * 1000 WHERE NOT EXISTS (SELECT * FROM sandboxes);`,
 ];
 
 /** Brings a file to the newest version, each step in a transaction of its own. Throws when a newer berthd wrote it. */

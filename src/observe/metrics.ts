@@ -5,6 +5,7 @@ const STATES = [
   "PENDING",
   "CREATING",
   "RUNNING",
+  "PAUSED",
   "COMPLETED",
   "STOPPING",
   "STOPPED",

@@ -33,14 +33,9 @@ export class RootFilesystems {
     return target;
   }
 
-  /** Where it is mounted, or would be. */
-  target(id: string): string {
-    return this.#path(id, "rootfs");
-  }
-
   /** Unmounts, whatever is mounted inside first. Not mounted is fine. Errors: SystemError. */
   unmount(id: string): void {
-    listMounts(this.target(id)).forEach(unmount);
+    listMounts(this.#path(id, "rootfs")).forEach(unmount);
   }
 
   /** Unmounts and removes all of the container, with what it wrote. Not there is fine. */

@@ -58,6 +58,26 @@ export class Runsc implements Runtime {
     return result.exitCode === 0 ? parseWait(result.output) : undefined;
   }
 
+  async pause(container: RuntimeContainer): Promise<void> {
+    await this.#bring(container, "pause", "paused");
+  }
+
+  async resume(container: RuntimeContainer): Promise<void> {
+    await this.#bring(container, "resume", "running");
+  }
+
+  /** runsc refuses a verb that would change nothing: then its state tells. */
+  async #bring(container: RuntimeContainer, verb: string, state: string): Promise<void> {
+    const result = await tryVerb(this.#command(container), [verb, container.id], container);
+    if (result.exitCode === 0 || (await this.#state(container)) === state) return;
+    throw runtimeFailure(verb, result.output, container);
+  }
+
+  async #state(container: RuntimeContainer): Promise<unknown> {
+    const { output } = await runVerb(this.#command(container), ["state", container.id], container);
+    return (JSON.parse(output) as { status?: unknown }).status;
+  }
+
   #command(container: RuntimeContainer): string[] {
     const { binary, platform, traits, flags } = this.#runtime;
     return [

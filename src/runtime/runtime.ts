@@ -68,4 +68,8 @@ export interface Runtime {
    * Absent for runtimes whose containers' exit codes the monitor has.
    */
   waitExit?(container: RuntimeContainer, signal: AbortSignal): Promise<number | undefined>;
+  /** Freezes the whole sandbox, given its pause; frozen already is fine. Absent where the processes are the host's: there cgroups do it. */
+  pause?(container: RuntimeContainer): Promise<void>;
+  /** Lets it go on; one that is not frozen is fine. */
+  resume?(container: RuntimeContainer): Promise<void>;
 }

@@ -6,12 +6,20 @@ import { type AdmittedRequest, admit, applyDefaults } from "../policy/admission.
 import type { PolicyClass } from "../policy/limits.ts";
 import type { NodePolicy } from "../policy/policy.ts";
 import { findClass } from "../runtime/registry.ts";
+import type { SandboxRecord } from "./record.ts";
 import type { SandboxRequest } from "./spec.ts";
 
 /** The request as it may run: with the node's defaults. Throws RuntimeClassUnknown, or PolicyRefused with every violation. */
 export function admitRequest(request: SandboxRequest, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
   const asked = applyDefaults(request, policy);
   return admit(asked, policy, policyClass(findClass(config, asked.request.spec.runtimeClassName)));
+}
+
+/** What was admitted when it was created, under the policy of now. Throws PolicyRefused with every violation. */
+export function admitAgain(record: SandboxRecord, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
+  const request = { metadata: { namespace: record.namespace, name: record.name, labels: record.labels }, spec: record.spec };
+  const asked = { request, defaulted: new Map(Object.entries(record.defaulted ?? {})) };
+  return admit(asked, policy, policyClass(findClass(config, record.spec.runtimeClassName)));
 }
 
 export function policyClasses(config: BerthConfig): PolicyClass[] {

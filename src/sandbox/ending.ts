@@ -1,51 +1,63 @@
 /** Ends the apps of a sandbox and takes it down, and writes into the record what became of each. */
 
-import { runtimeFor } from "../runtime/registry.ts";
-import { type ContainerRecord, hasEnded, type SandboxRecord } from "./record.ts";
-import { type Rooms, runtimeContainer } from "./rooms.ts";
 import { BerthError } from "../errors.ts";
+import { runtimeFor } from "../runtime/registry.ts";
+import { thaw } from "./freezing.ts";
+import type { Live, Operation } from "./operations.ts";
+import { allContainers, type ContainerRecord, type SandboxRecord, type SandboxState } from "./record.ts";
+import { type Rooms, runtimeContainer } from "./rooms.ts";
+import { moveTo } from "./state.ts";
 import { teardown } from "./teardown.ts";
 
 /** After KILL, for the kernel and the runtime to say that it happened. */
 const KILL_MS = 10_000;
 const SIGKILL = 9;
 
-/** By container name: settles when the app's end is in the record. */
-export type Ends = ReadonlyMap<string, Promise<void>>;
-
-/** What apps have between the stop signal and KILL. */
-export interface Grace {
-  /** Milliseconds since the epoch. */
-  readonly until: number;
-  /** Ends it at once. */
-  readonly hurry?: AbortSignal | undefined;
-  /** berthd ends: nothing more is done, the next berthd goes on. */
-  readonly closing: AbortSignal;
+/** What a record says from the moment on that its sandbox is being ended. A frozen one gets no signal. */
+export function beginEnding(next: SandboxRecord, state: SandboxState): void {
+  if (next.operation && next.state === "PAUSED") next.operation.args.frozen = true;
+  moveTo(next, state, { reason: next.reason, message: next.message });
 }
 
 /** Stop signal, grace, KILL. Returns when every app's end is in the record, or cannot be learnt. Throws Unavailable when berthd ends first. */
-export async function endApps(rooms: Rooms, record: SandboxRecord, ends: Ends, { until, hurry, closing }: Grace): Promise<void> {
-  const allEnded = Promise.all(ends.values());
-  if (until > Date.now()) {
-    await signalApps(rooms, record, ends, (app) => app.stopSignal);
-    if (await within(allEnded, until - Date.now(), hurry, closing)) return;
-    if (closing.aborted) throw new BerthError("Unavailable", "berthd is shutting down; the next one goes on with this");
+export async function endApps(rooms: Rooms, live: Live, operation: Operation): Promise<void> {
+  const allEnded = Promise.all(live.ended.values());
+  const { graceUntil, frozen } = operation.record.args;
+  const left = Date.parse(graceUntil ?? operation.record.startedAt) - Date.now();
+  if (frozen) await operation.step("thaw", () => thawIfPossible(rooms, live.record));
+  if (left > 0) {
+    await operation.step("signal", () => signalApps(rooms, live, (app) => app.stopSignal));
+    const ended = await operation.step("grace", () => within(allEnded, left, operation.cancelled, operation.closing));
+    if (ended) return;
+    if (operation.closing.aborted) throw new BerthError("Unavailable", "berthd is shutting down; the next one goes on with this");
   }
-  await signalApps(rooms, record, ends, () => SIGKILL);
-  await within(allEnded, KILL_MS);
+  await operation.step("kill", async () => {
+    await signalApps(rooms, live, () => SIGKILL);
+    await within(allEnded, KILL_MS);
+  });
 }
 
 /** Takes everything down and waits until every watch has seen it. */
-export async function takeDown(rooms: Rooms, record: SandboxRecord, ends: Ends): Promise<void> {
+export async function takeDown(rooms: Rooms, live: Live): Promise<void> {
+  const { record } = live;
   await teardown(rooms, record);
-  await within(Promise.all(ends.values()), KILL_MS);
-  for (const container of record.containers) {
-    if (container.state === "RUNNING" || container.state === "CREATED") markEnded(container, undefined, "Killed");
+  await within(Promise.all(live.ended.values()), KILL_MS);
+  live.watching?.abort();
+  delete live.watching;
+  for (const container of allContainers(record)) {
+    // What was only created never ran.
+    if (container.state === "CREATED") container.state = "WAITING";
+    if (container.state === "RUNNING") markEnded(container, container === record.pause ? 128 + SIGKILL : undefined, "Killed");
   }
-  const { pause } = record;
-  if (!hasEnded(pause)) markEnded(pause, 128 + SIGKILL, "");
   // It is killed at every end: no error of anybody's.
-  if (pause.exitCode === 128 + SIGKILL) pause.reason = "Stopped";
+  if (record.pause.exitCode === 128 + SIGKILL) record.pause.reason = "Stopped";
+}
+
+/** What cannot be thawed gets no stop signal, but is killed all the same. */
+async function thawIfPossible(rooms: Rooms, record: SandboxRecord): Promise<void> {
+  await thaw(rooms, record).catch((error: unknown) => {
+    rooms.log.warn({ sandbox: record.id, err: error }, "a paused sandbox could not be resumed before its end");
+  });
 }
 
 export function markEnded(container: ContainerRecord, code: number | undefined, unknownReason: string): void {
@@ -55,10 +67,10 @@ export function markEnded(container: ContainerRecord, code: number | undefined, 
   if (code !== undefined) container.exitCode = code;
 }
 
-async function signalApps(rooms: Rooms, record: SandboxRecord, ends: Ends, signalOf: (app: ContainerRecord) => number): Promise<void> {
+async function signalApps(rooms: Rooms, { record, ended }: Live, signalOf: (app: ContainerRecord) => number): Promise<void> {
   if (!record.runtime) return;
   const runtime = runtimeFor(record.runtime, record.id, record.spec);
-  const running = record.containers.filter((app) => app.state === "RUNNING" && ends.has(app.name));
+  const running = record.containers.filter((app) => app.state === "RUNNING" && ended.has(app.name));
   const sent = running.map((app) => runtime.signal(runtimeContainer(rooms, record, app), signalOf(app)));
   for (const result of await Promise.allSettled(sent)) {
     // The teardown that follows kills by pid what a runtime could not signal.
@@ -67,7 +79,7 @@ async function signalApps(rooms: Rooms, record: SandboxRecord, ends: Ends, signa
 }
 
 /** Whether the promise settled in time and before any of the signals. */
-async function within(promise: Promise<unknown>, milliseconds: number, ...signals: (AbortSignal | undefined)[]): Promise<boolean> {
+export async function within(promise: Promise<unknown>, milliseconds: number, ...signals: (AbortSignal | undefined)[]): Promise<boolean> {
   const given = signals.filter((signal) => signal !== undefined);
   if (given.some((signal) => signal.aborted)) return false;
   const { promise: over, resolve } = Promise.withResolvers<false>();

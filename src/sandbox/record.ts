@@ -9,8 +9,39 @@ import { type Defaulted, withoutDefaults } from "../policy/defaults.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
 import type { SandboxRequest, SandboxSpec } from "./spec.ts";
 
-export type SandboxState = "PENDING" | "CREATING" | "RUNNING" | "COMPLETED" | "STOPPING" | "STOPPED" | "FAILED" | "DELETING";
+export type SandboxState = "PENDING" | "CREATING" | "RUNNING" | "PAUSED" | "COMPLETED" | "STOPPING" | "STOPPED" | "FAILED" | "DELETING";
 export type ContainerState = "WAITING" | "CREATED" | "RUNNING" | "EXITED" | "UNKNOWN";
+
+/** What is done to a sandbox as a whole; "complete" is the end that it comes to by itself. */
+export type Verb = "create" | "start" | "stop" | "pause" | "resume" | "delete" | "complete";
+
+export interface OperationArgs {
+  /** Stop, delete: when apps that are still there are killed; ISO 8601. */
+  graceUntil?: string;
+  /** Stop, delete: it was paused. */
+  frozen?: boolean;
+  /** Create: a caller was answered before the end, so a failure leaves the sandbox FAILED where it would else be undone. */
+  answered?: boolean;
+  /** Create, start: an app may have been started, so it is not made twice. */
+  mayHaveRun?: boolean;
+  /** How often a restarted berthd went on with it. */
+  attempts?: number;
+}
+
+/** One run of a verb on a sandbox. Times are ISO 8601. */
+export interface OperationRecord {
+  readonly id: string;
+  readonly verb: Verb;
+  readonly args: OperationArgs;
+  /** Chosen by the caller; empty for none. */
+  readonly requestId: string;
+  readonly startedAt: string;
+  /** The one that was begun last. The journal may have an earlier one: only steps that need it wait for the disk. */
+  step: string;
+  finishedAt?: string;
+  /** Of one that is over: empty, or reason and message of its failure. */
+  result?: string;
+}
 
 /** What the journal keeps of one container. Times are ISO 8601. */
 export interface ContainerRecord {
@@ -65,8 +96,8 @@ export interface SandboxRecord {
   generation: number;
   startedAt?: string;
   finishedAt?: string;
-  /** While it is stopped or deleted: when apps that are still there are killed. */
-  graceUntil?: string;
+  /** The one that runs. */
+  operation?: OperationRecord;
   /** Absent until the runtime class was resolved. */
   runtime?: ResolvedRuntime;
   pause: ContainerRecord;

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { NodeGrants } from "../bundle/enforcement.ts";
 import type { BerthConfig } from "../config.ts";
 import type { Cgroups } from "../host/cgroups.ts";
+import type { PinnedImages } from "../image/pinned.ts";
 import type { LayerStore } from "../image/store.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { SandboxNamespaces } from "../network/namespaces.ts";
@@ -10,6 +11,7 @@ import type { NodePolicy } from "../policy/policy.ts";
 import type { RootFilesystems } from "../rootfs/overlay.ts";
 import type { RuntimeRegistry } from "../runtime/registry.ts";
 import type { RuntimeContainer } from "../runtime/runtime.ts";
+import type { Faults } from "./faults.ts";
 import type { ContainerRecord, SandboxRecord } from "./record.ts";
 
 /** Where sandboxes report what happens to them, for people. */
@@ -28,11 +30,13 @@ export interface Rooms {
   readonly journal: Journal;
   readonly runtimes: RuntimeRegistry;
   readonly layers: LayerStore;
+  readonly pinnedImages: PinnedImages;
   readonly rootfs: RootFilesystems;
   readonly namespaces: SandboxNamespaces;
   readonly cgroups: Cgroups;
   readonly node: NodeGrants;
   readonly log: Log;
+  readonly faults: Faults;
 }
 
 /** A container as its runtime sees it. */

@@ -1,38 +1,21 @@
-/** All sandboxes of this node: who they are, what runs on each, and what callers may ask for. */
+/** All sandboxes of this node: who they are, and what callers may ask for. */
 
-import { BerthError, toBerthError } from "../errors.ts";
-import { isAlive } from "../host/processes.ts";
+import { BerthError } from "../errors.ts";
 import { type LogRecord, readLog } from "../monitor/logs.ts";
-import type { AdmittedRequest } from "../policy/admission.ts";
-import { runtimeFor } from "../runtime/registry.ts";
 import { admitRequest } from "./admit.ts";
-import { createSandbox } from "./create.ts";
-import { endApps, type Grace, markEnded, takeDown } from "./ending.ts";
-import { watchExit } from "./exits.ts";
-import { type ContainerRecord, containerName, hasEnded, isSameWish, newRecord, type SandboxRecord } from "./record.ts";
+import { COMPLETE, ownEnd } from "./complete.ts";
+import { CREATE } from "./create.ts";
+import { DELETE } from "./delete.ts";
 import { type ExplainedResult, renderOffline } from "./offline.ts";
-import { type Rooms, runtimeContainer } from "./rooms.ts";
+import { type Live, newLive, type Operation, Operations } from "./operations.ts";
+import { PAUSE, RESUME } from "./pause.ts";
+import { containerName, isSameWish, newRecord, type SandboxRecord, type Verb } from "./record.ts";
+import { recover } from "./recovery.ts";
+import type { Rooms } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
-import { moveTo } from "./state.ts";
-import { endStrayCommands, removeFiles, teardown } from "./teardown.ts";
-import { type WrittenBundles, writtenBundles } from "./written.ts";
-
-type Verb = "create" | "stop" | "delete" | "complete";
-
-interface Operation {
-  readonly verb: Verb;
-  readonly done: Promise<void>;
-  readonly cancel: AbortController;
-}
-
-/** A sandbox with what runs on it at the moment. */
-interface Live {
-  readonly record: SandboxRecord;
-  /** At most one. */
-  operation?: Operation;
-  /** Settles when the app's end is in the record; by container name. */
-  readonly ended: Map<string, Promise<void>>;
-}
+import { START } from "./start.ts";
+import { STOP } from "./stop.ts";
+import { watchContainers } from "./watching.ts";
 
 export interface ListFilter {
   readonly namespace?: string;
@@ -43,28 +26,33 @@ export interface ListFilter {
 
 export type SandboxTarget = { readonly id: string } | { readonly namespace: string; readonly name: string };
 
+/** What a create is answered with: that it is in the journal, that every container is made, or that every app was started. */
+export type WaitUntil = "accepted" | "created" | "running";
+
 export class Sandboxes {
   readonly #rooms: Rooms;
   readonly #live = new Map<string, Live>();
-  readonly #watches = new AbortController();
   readonly #closing = new AbortController();
+  readonly #operations: Operations;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
+    this.#operations = new Operations(rooms, this.#closing.signal, (live) => this.#settled(live));
   }
 
-  /** Answers when every app was started. A repeat with an equal spec gets the sandbox that is there, or joins its creation. */
-  async create(request: SandboxRequest, requestId: string): Promise<SandboxRecord> {
-    if (this.#closing.signal.aborted) throw new BerthError("Unavailable", "berthd is shutting down");
+  /** A repeat with an equal spec gets the sandbox that is there, or joins its creation. */
+  async create(request: SandboxRequest, requestId: string, waitUntil: WaitUntil): Promise<SandboxRecord> {
     const existing = this.#claimedBy(request, requestId);
     if (existing) {
-      if (existing.operation?.verb === "create") await existing.operation.done;
+      const { operation } = existing;
+      if (operation?.verb === "create" || operation?.verb === "start") await reached(operation, waitUntil);
       return existing.record;
     }
     const admitted = admitRequest(request, this.#rooms.policy.current, this.#rooms.config);
-    const live: Live = { record: newRecord(request, requestId, new Date(), admitted), ended: new Map() };
+    const live = newLive(newRecord(request, requestId, new Date(), admitted));
+    const operation = this.#operations.begin(live, CREATE, { requestId, args: waitUntil === "accepted" ? { answered: true } : {} });
     this.#live.set(live.record.id, live);
-    await this.#run(live, "create", (cancelled) => this.#create(live, admitted, cancelled));
+    await reached(operation, waitUntil);
     return live.record;
   }
 
@@ -86,15 +74,35 @@ export class Sandboxes {
     return { records, nextPageToken: matching.length > records.length && last ? key(last) : "" };
   }
 
+  /** Runs one that has ended once more, on what its containers have written. One that runs is left as it is. */
+  async start(id: string, requestId: string): Promise<SandboxRecord> {
+    return await this.#bring(id, "start", ({ record }) => {
+      const again = requestId !== "" && this.#rooms.journal.lastOperation(id, "start");
+      const done = again && again.requestId === requestId && again.result === "";
+      return done || record.state === "RUNNING" ? undefined : (live) => this.#operations.begin(live, START, { requestId });
+    });
+  }
+
   /** Ends the apps and then pause. One that has ended is left as it is. */
   async stop(id: string, graceMs: number): Promise<SandboxRecord> {
-    const live = this.#need({ id });
-    const running = live.operation;
-    if (running?.verb === "stop" || running?.verb === "complete") await running.done;
-    else if (running) throw busy(live.record, running.verb);
-    else if (live.record.state === "RUNNING" || live.record.state === "FAILED")
-      await this.#run(live, "stop", (hurry) => this.#stop(live, fromNow(graceMs), hurry));
-    return live.record;
+    return await this.#bring(id, "stop", ({ record }) => {
+      if (record.state === "STOPPED" || record.state === "COMPLETED") return undefined;
+      return (live) => this.#operations.begin(live, STOP, { args: { graceUntil: fromNow(graceMs) } });
+    });
+  }
+
+  /** Freezes the apps. One that is paused is left as it is. */
+  async pause(id: string): Promise<SandboxRecord> {
+    return await this.#bring(id, "pause", ({ record }) => {
+      return record.state === "PAUSED" ? undefined : (live) => this.#operations.begin(live, PAUSE);
+    });
+  }
+
+  /** Lets the apps go on. One that runs is left as it is. */
+  async resume(id: string): Promise<SandboxRecord> {
+    return await this.#bring(id, "resume", ({ record }) => {
+      return record.state === "RUNNING" ? undefined : (live) => this.#operations.begin(live, RESUME);
+    });
   }
 
   /** Ends what runs and removes everything; a creation is cancelled, a stop hurried. False when there was no such sandbox. */
@@ -107,12 +115,12 @@ export class Sandboxes {
       return true;
     }
     if (running) {
-      running.cancel.abort();
+      running.cancel();
       // What became of it is for those who asked for it; the delete goes on from there.
       await Promise.allSettled([running.done]);
       return (await this.delete(id, graceMs)) || running.verb === "create";
     }
-    await this.#run(live, "delete", () => this.#delete(live, fromNow(graceMs)));
+    await this.#operations.begin(live, DELETE, { args: { graceUntil: fromNow(graceMs) } }).done;
     return true;
   }
 
@@ -129,15 +137,10 @@ export class Sandboxes {
     return await renderOffline(request, { config, imageConfigs: new Map(), node, policy: policy.current, traitsOf });
   }
 
-  /** The bundles that a sandbox was created with, as they are on the node. Touches nothing. */
-  async bundles(target: SandboxTarget): Promise<WrittenBundles> {
-    return await writtenBundles(this.#rooms, this.#need(target).record);
-  }
-
-  /** Takes up every sandbox of the journal: adopts what lives, undoes creations that were cut off, finishes stops and deletes. */
+  /** Takes up every sandbox of the journal. */
   async recover(): Promise<void> {
-    const records = this.#rooms.journal.load();
-    await Promise.all(records.map((record) => this.#recoverOne(record)));
+    for (const record of this.#rooms.journal.load()) this.#live.set(record.id, newLive(record));
+    await recover(this.#rooms, this.#operations, [...this.#live.values()], (live) => this.#settled(live));
     // So that what the classes have now counts as in use.
     await this.#rooms.runtimes.list();
     this.#sweepRuntimes();
@@ -148,7 +151,7 @@ export class Sandboxes {
     // A stop in its grace ends here, and goes on after the restart. The watches end last: operations learn by them how apps ended.
     this.#closing.abort();
     await Promise.allSettled([...this.#live.values()].flatMap((live) => live.operation?.done ?? []));
-    this.#watches.abort();
+    for (const live of this.#live.values()) live.watching?.abort();
   }
 
   /** The sandbox that a create must join or collide with. */
@@ -184,229 +187,47 @@ export class Sandboxes {
     return [...this.#live.values()].find(({ record }) => record.namespace === namespace && record.name === name);
   }
 
-  /** Runs an operation on a sandbox that has none. It goes on whoever still waits for it. */
-  async #run(live: Live, verb: Verb, act: (cancelled: AbortSignal) => Promise<void>): Promise<void> {
-    const cancel = new AbortController();
-    const started = performance.now();
-    const done = act(cancel.signal).finally(() => {
-      delete live.operation;
-      this.#settleIfEnded(live);
-    });
-    live.operation = { verb, done, cancel };
-    const fields = { sandbox: live.record.id, namespace: live.record.namespace, name: live.record.name, operation: verb };
-    try {
-      await done;
-      this.#rooms.log.info({ ...fields, milliseconds: Math.round(performance.now() - started) }, "operation done");
-    } catch (error) {
-      const { reason, message, detail } = toBerthError(error);
-      this.#rooms.log.warn({ ...fields, reason, stage: detail.stage, container: detail.container, logTail: detail.logTail }, message);
-      throw error;
+  /** Joins the operation of the verb that runs, is refused beside another, or begins one where `plan` says so. */
+  async #bring(id: string, verb: Verb, plan: (live: Live) => ((live: Live) => Operation) | undefined): Promise<SandboxRecord> {
+    let live = this.#need({ id });
+    // The end that a sandbox comes to by itself is nobody's: it is waited for.
+    while (live.operation?.verb === "complete") {
+      await Promise.allSettled([live.operation.done]);
+      live = this.#need({ id });
     }
+    const running = live.operation;
+    if (running && running.verb !== verb) throw busy(live.record, running.verb);
+    if (running) await running.done;
+    else await plan(live)?.(live).done;
+    return live.record;
   }
 
-  async #create(live: Live, admitted: AdmittedRequest, cancelled: AbortSignal): Promise<void> {
-    try {
-      await createSandbox(this.#rooms, live.record, admitted, cancelled);
-    } catch (error) {
-      await this.#undo(live, toBerthError(error));
-      throw error;
-    }
-    this.#supervise(live);
-  }
-
-  /** The name is free again afterwards; where the undo cannot finish, the sandbox stays FAILED and holds it. */
-  async #undo(live: Live, why: BerthError): Promise<void> {
+  /** After each operation, and each end of a container. */
+  #settled(live: Live): void {
     const { record } = live;
-    try {
-      if (record.state === "CREATING") {
-        await teardown(this.#rooms, record);
-        moveTo(record, "FAILED", why);
-      }
-      removeFiles(this.#rooms, record);
-      this.#forget(record, "create");
-    } catch (error) {
-      const message = `${why.message}; and what was made could not be removed: ${toBerthError(error).message}`;
-      moveTo(record, "FAILED", { reason: why.reason, message });
-      this.#rooms.journal.save(record);
-    }
-  }
-
-  async #stop(live: Live, until: string, hurry: AbortSignal): Promise<void> {
-    const { record } = live;
-    this.#intend(record, { wanted: "stopped", graceUntil: until }, "stop", (next) =>
-      moveTo(next, "STOPPING", { reason: record.reason, message: record.message }),
-    );
-    try {
-      await endApps(this.#rooms, record, live.ended, this.#grace(record, hurry));
-      await takeDown(this.#rooms, live.record, live.ended);
-    } catch (error) {
-      this.#failUnlessClosing(live, "StopFailed", error);
-      throw error;
-    }
-    moveTo(record, "STOPPED");
-    this.#finish(record, "stop");
-  }
-
-  async #delete(live: Live, until: string): Promise<void> {
-    const { record } = live;
-    this.#intend(record, { wanted: "gone", graceUntil: until }, "delete", (next) => moveTo(next, "DELETING"));
-    try {
-      await endApps(this.#rooms, record, live.ended, this.#grace(record));
-      await takeDown(this.#rooms, live.record, live.ended);
-      removeFiles(this.#rooms, record);
-    } catch (error) {
-      this.#failUnlessClosing(live, "DeleteFailed", error);
-      throw error;
-    }
-    this.#forget(record, "delete");
-  }
-
-  /** What cannot be written down is not begun: the record stays as it was then. */
-  #intend(
-    record: SandboxRecord,
-    wish: Pick<SandboxRecord, "wanted" | "graceUntil">,
-    operation: Verb,
-    move: (next: SandboxRecord) => void,
-  ): void {
-    const next = { ...record, ...wish };
-    move(next);
-    this.#rooms.journal.save(next, { operation });
-    Object.assign(record, next);
-  }
-
-  /** Watches pause and the apps until each has ended. */
-  #supervise(live: Live): void {
-    const { record } = live;
-    if (!record.runtime) throw new Error("only a sandbox with a runtime can be watched");
-    const runtime = runtimeFor(record.runtime, record.id, record.spec);
-    const watch = async (container: ContainerRecord, then: (code: number | undefined) => void): Promise<void> => {
-      try {
-        const code = await watchExit(runtime, runtimeContainer(this.#rooms, record, container), container, this.#watches.signal);
-        if (code !== "aborted") then(code);
-      } catch (error) {
-        this.#rooms.log.error({ sandbox: record.id, container: container.name, err: error }, "a container can no longer be watched");
-        then(undefined);
-      }
-    };
-    for (const app of record.containers.filter((container) => !hasEnded(container))) {
-      live.ended.set(
-        app.name,
-        watch(app, (code) => this.#ended(live, app, code)),
-      );
-    }
-    void watch(record.pause, (code) => this.#ended(live, record.pause, code));
-    this.#settleIfEnded(live);
-  }
-
-  #ended(live: Live, container: ContainerRecord, code: number | undefined): void {
-    if (hasEnded(container)) return;
-    markEnded(container, code, "ExitCodeLost");
-    // What is being deleted needs no exit code after a crash.
-    const wanted = this.#live.has(live.record.id) && live.operation?.verb !== "delete";
-    if (wanted) this.#rooms.journal.save(live.record);
-    this.#settleIfEnded(live);
-  }
-
-  /** What ended by itself is taken down: when every app has ended and its exit code is stored, or when pause died before. */
-  #settleIfEnded(live: Live): void {
-    const { record } = live;
-    if (live.operation || record.state !== "RUNNING") return;
-    // Whichever watch is first: when pause is gone, the sandbox died.
-    const died = hasEnded(record.pause) || (record.pause.process !== undefined && !isAlive(record.pause.process));
-    const unknown = record.containers.filter((app) => app.state === "UNKNOWN").map((app) => app.name);
-    if (died && (unknown.length > 0 || !record.containers.every(hasEnded))) {
-      this.#settle(live, () =>
-        moveTo(record, "FAILED", { reason: "SandboxDied", message: "the pause container ended before the apps did" }),
-      );
-    } else if (!record.containers.every(hasEnded)) {
+    if (live.gone) {
+      this.#live.delete(record.id);
+      this.#sweepRuntimes();
       return;
-    } else if (unknown.length > 0) {
-      this.#settle(live, () =>
-        moveTo(record, "FAILED", { reason: "ExitCodeLost", message: `nobody could learn how ${unknown.join(", ")} ended` }),
-      );
-    } else {
-      this.#settle(live, () => moveTo(record, "COMPLETED"));
     }
-  }
-
-  /** The end that a sandbox comes to by itself. */
-  #settle(live: Live, move: () => void): void {
-    const complete = async (): Promise<void> => {
-      try {
-        await takeDown(this.#rooms, live.record, live.ended);
-        move();
-        this.#finish(live.record, "complete");
-      } catch (error) {
-        this.#fail(live, "CleanupFailed", toBerthError(error).message);
-        throw error;
-      }
-    };
-    // #run has told the log.
-    this.#run(live, "complete", complete).catch(() => undefined);
-  }
-
-  #grace(record: SandboxRecord, hurry?: AbortSignal): Grace {
-    return { until: Date.parse(record.graceUntil ?? record.createdAt), hurry, closing: this.#closing.signal };
-  }
-
-  /** What a shutdown has cut off, the next berthd goes on with. */
-  #failUnlessClosing(live: Live, reason: string, error: unknown): void {
-    if (!this.#closing.signal.aborted) this.#fail(live, reason, toBerthError(error).message);
-  }
-
-  #finish(record: SandboxRecord, operation: Verb): void {
-    delete record.graceUntil;
-    record.finishedAt = new Date().toISOString();
-    this.#rooms.journal.save(record, { operation });
-  }
-
-  #fail(live: Live, reason: string, message: string): void {
-    moveTo(live.record, "FAILED", { reason, message });
-    this.#rooms.journal.save(live.record);
-  }
-
-  #forget(record: SandboxRecord, operation: Verb): void {
-    this.#rooms.journal.remove(record, { operation });
-    this.#live.delete(record.id);
-    this.#sweepRuntimes();
+    if (live.operation || (record.state !== "RUNNING" && record.state !== "PAUSED")) return;
+    if (!live.watching) watchContainers(this.#rooms, live, () => this.#settled(live));
+    if (ownEnd(record) && !this.#closing.signal.aborted) this.#operations.begin(live, COMPLETE);
   }
 
   #sweepRuntimes(): void {
     this.#rooms.runtimes.sweep([...this.#live.values()].flatMap((live) => live.record.runtime ?? []));
   }
-
-  async #recoverOne(record: SandboxRecord): Promise<void> {
-    const live: Live = { record, ended: new Map() };
-    this.#live.set(record.id, live);
-    const was = record.state;
-    try {
-      if (was === "CREATING" || was === "STOPPING" || was === "DELETING") endStrayCommands(this.#rooms, record);
-      if (was === "CREATING")
-        await this.#run(live, "create", () =>
-          this.#undo(live, new BerthError("Cancelled", "berthd ended while the sandbox was being created")),
-        );
-      else if (was === "RUNNING") this.#supervise(live);
-      else if (was === "STOPPING" || was === "DELETING") this.#goOn(live, was);
-    } catch (error) {
-      // One bad sandbox never holds up the others; #run has told the log.
-      if (record.state === was) this.#fail(live, "RecoveryFailed", toBerthError(error).message);
-    }
-  }
-
-  /** With the grace that is left of what the caller gave. Nobody waits for it: a long one must not hold up the start. */
-  #goOn(live: Live, was: "STOPPING" | "DELETING"): void {
-    this.#supervise(live);
-    const until = live.record.graceUntil ?? fromNow(0);
-    const done =
-      was === "STOPPING"
-        ? this.#run(live, "stop", (hurry) => this.#stop(live, until, hurry))
-        : this.#run(live, "delete", () => this.#delete(live, until));
-    // #run has told the log.
-    done.catch(() => undefined);
-  }
 }
 
 const fromNow = (milliseconds: number): string => new Date(Date.now() + milliseconds).toISOString();
+
+/** Waits as long as the caller wants to; what fails before that is thrown. */
+async function reached(operation: Operation, waitUntil: WaitUntil): Promise<void> {
+  if (waitUntil === "running") await operation.done;
+  else if (waitUntil === "created") await operation.untilCreated();
+  else await operation.untilAccepted();
+}
 
 function busy(record: SandboxRecord, verb: Verb): BerthError {
   return new BerthError("Busy", `sandbox ${record.namespace}/${record.name} is busy: ${verb} runs on it`);

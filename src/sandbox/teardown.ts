@@ -13,12 +13,19 @@ const LOOK_MS = 5;
 
 /** Ends every process and removes all run-time state; bundles, logs and writable layers stay. Throws when something does not go away. */
 export async function teardown(rooms: Rooms, record: SandboxRecord): Promise<void> {
+  // What is frozen would not die.
+  rooms.cgroups.thaw(sandboxCgroup(rooms, record.id));
   await killContainers(rooms, record);
-  await rooms.cgroups.killAll(sandboxCgroup(rooms, record.id));
-  await rooms.cgroups.remove(sandboxCgroup(rooms, record.id));
+  await removeRunning(rooms, record.id);
   for (const container of record.containers) rooms.rootfs.unmount(container.id);
-  rooms.namespaces.remove(record.id);
-  const dir = rooms.paths.sandbox(record.id);
+}
+
+/** Ends what is in a sandbox's group and removes its group, namespaces and run-time files. */
+export async function removeRunning(rooms: Rooms, sandboxId: string): Promise<void> {
+  await rooms.cgroups.killAll(sandboxCgroup(rooms, sandboxId));
+  await rooms.cgroups.remove(sandboxCgroup(rooms, sandboxId));
+  rooms.namespaces.remove(sandboxId);
+  const dir = rooms.paths.sandbox(sandboxId);
   // runsc pins a network namespace of its own in its state folder.
   for (const mount of listMounts(dir)) unmount(mount);
   rmSync(dir, { recursive: true, force: true });

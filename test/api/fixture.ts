@@ -12,8 +12,8 @@ import { Sandboxes } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import type { LogRecord } from "../../src/monitor/logs.ts";
 import { createLogger } from "../../src/observe/logger.ts";
 import type { NodeInfo } from "../../src/observe/inventory.ts";
-import type { SandboxRecord } from "../../src/sandbox/record.ts";
-import type { SandboxTarget } from "../../src/sandbox/sandboxes.ts";
+import type { SandboxRecord, SandboxState } from "../../src/sandbox/record.ts";
+import type { WaitUntil } from "../../src/sandbox/sandboxes.ts";
 import type { SandboxRequest } from "../../src/sandbox/spec.ts";
 
 /** What a test may change. */
@@ -32,8 +32,8 @@ export class MemorySandboxes implements SandboxesPort {
     if (this.fault !== undefined) throw this.fault;
   }
 
-  async create(request: SandboxRequest, requestId: string): Promise<SandboxRecord> {
-    this.#enter("create", { request, requestId });
+  async create(request: SandboxRequest, requestId: string, waitUntil: WaitUntil): Promise<SandboxRecord> {
+    this.#enter("create", { request, requestId, waitUntil });
     await this.hold;
     const record = recordOf(request, (this.records.size + 1).toString(16).padStart(32, "0"));
     this.records.set(record.id, record);
@@ -41,7 +41,7 @@ export class MemorySandboxes implements SandboxesPort {
     return record;
   }
 
-  get(target: SandboxTarget): SandboxRecord {
+  get(target: { id: string } | { namespace: string; name: string }): SandboxRecord {
     this.#enter("get", target);
     const found = [...this.records.values()].find((record) =>
       "id" in target ? record.id === target.id : record.namespace === target.namespace && record.name === target.name,
@@ -58,11 +58,27 @@ export class MemorySandboxes implements SandboxesPort {
     return { records: all.slice(start, end), nextPageToken: end < all.length ? String(end) : "" };
   }
 
-  async stop(id: string, graceMs: number): Promise<SandboxRecord> {
-    this.#enter("stop", { id, graceMs });
-    const record = this.get({ id });
-    record.state = "STOPPED";
+  async start(id: string, requestId: string): Promise<SandboxRecord> {
+    return this.#bring("start", { id, requestId }, "RUNNING");
+  }
+
+  async pause(id: string): Promise<SandboxRecord> {
+    return this.#bring("pause", { id }, "PAUSED");
+  }
+
+  async resume(id: string): Promise<SandboxRecord> {
+    return this.#bring("resume", { id }, "RUNNING");
+  }
+
+  #bring(verb: string, argument: { id: string; requestId?: string; graceMs?: number }, state: SandboxState): SandboxRecord {
+    this.#enter(verb, argument);
+    const record = this.get({ id: argument.id });
+    record.state = state;
     return record;
+  }
+
+  async stop(id: string, graceMs: number): Promise<SandboxRecord> {
+    return this.#bring("stop", { id, graceMs }, "STOPPED");
   }
 
   async delete(id: string, graceMs: number): Promise<boolean> {
@@ -74,12 +90,6 @@ export class MemorySandboxes implements SandboxesPort {
     this.#enter("logs", { id, container });
     this.get({ id });
     return this.logRecords();
-  }
-
-  async bundles(target: SandboxTarget): ReturnType<SandboxesPort["bundles"]> {
-    this.#enter("bundles", target);
-    const provenance = [{ pointer: "/hostname", kind: "request" as const, source: "metadata.name" }];
-    return { bundles: [{ container: "pause", configJson: "{}", provenance }], warnings: ["look out"] };
   }
 
   async render(request: SandboxRequest): ReturnType<SandboxesPort["render"]> {

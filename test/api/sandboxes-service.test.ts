@@ -5,8 +5,8 @@ import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
 import { BerthError, invalidRequest } from "../../src/errors.ts";
-import { AmbientMode, SupplementalGroupsPolicy } from "../../src/gen/berth/v1/sandbox_pb.js";
-import { LogStream, OriginKind, SandboxesCreateRequestSchema } from "../../src/gen/berth/v1/sandboxes_pb.js";
+import { AmbientMode, SandboxState, SupplementalGroupsPolicy } from "../../src/gen/berth/v1/sandbox_pb.js";
+import { LogStream, SandboxesCreateRequestSchema, WaitUntil } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import { BadRequestSchema } from "../../src/gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../src/gen/google/rpc/status_pb.js";
 import type { LogRecord } from "../../src/monitor/logs.ts";
@@ -66,6 +66,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
   });
   expect(api.sandboxes.calls[0]?.argument).toEqual({
     requestId: "r-1",
+    waitUntil: "running",
     request: {
       metadata: { namespace: "default", name: "web", labels: { app: "web" } },
       spec: {
@@ -375,9 +376,6 @@ test("render answers bundles and warnings; the node answers its inventory", asyn
   const rendered = await api.client.render(goodRequest());
   expect(rendered.bundles).toEqual([expect.objectContaining({ container: "pause", configJson: "{}" })]);
   expect(rendered.warnings).toEqual(["look out"]);
-  const written = await api.client.getBundles({ target: { case: "name", value: { name: "web" } } });
-  expect(written).toMatchObject({ bundles: [{ container: "pause", provenance: [{ kind: OriginKind.REQUEST }] }], warnings: ["look out"] });
-  expect(api.sandboxes.calls.at(-1)).toEqual({ verb: "bundles", argument: { namespace: "default", name: "web" } });
   const info = await api.node.info({});
   expect(info).toMatchObject({ hostname: "node-1", memoryBytes: 8_589_934_592n, cgroupLayout: "v2" });
   expect(info.runtimeClasses[0]).toMatchObject({
@@ -406,3 +404,52 @@ async function rawCall(address: string, path: string, bytes: Buffer, deadlineMs 
   );
   return promise.finally(() => client.close());
 }
+
+test("what a create waits for reaches the heart, and a value of another version is refused", async () => {
+  await using api = await startServer();
+  const waits = [WaitUntil.UNSPECIFIED, WaitUntil.ACCEPTED, WaitUntil.CREATED, WaitUntil.RUNNING];
+  for (const waitUntil of waits) await api.client.create({ ...goodRequest(), waitUntil });
+  const creates = api.sandboxes.calls.filter(({ verb }) => verb === "create");
+  expect(creates.map(({ argument }) => (argument as { waitUntil: string }).waitUntil)).toEqual([
+    "running",
+    "accepted",
+    "created",
+    "running",
+  ]);
+  const found = await refusal(api.client.create({ ...goodRequest(), waitUntil: 9 as WaitUntil }));
+  expect(found.violations).toMatchObject([{ field: "waitUntil", value: "9" }]);
+});
+
+test("start, pause and resume call the heart with the id and answer the sandbox; what is no id, or a long request id, is refused", async () => {
+  await using api = await startServer();
+  const { sandbox } = await api.client.create(goodRequest());
+  const id = sandbox?.metadata?.id ?? "";
+  const states = [
+    (await api.client.pause({ id })).sandbox?.status?.state,
+    (await api.client.resume({ id })).sandbox?.status?.state,
+    (await api.client.start({ id, requestId: "again" })).sandbox?.status?.state,
+  ];
+  expect(states).toEqual([SandboxState.PAUSED, SandboxState.RUNNING, SandboxState.RUNNING]);
+  const called = () => api.sandboxes.calls.filter(({ verb }) => ["start", "pause", "resume"].includes(verb));
+  expect(called()).toEqual([
+    { verb: "pause", argument: { id } },
+    { verb: "resume", argument: { id } },
+    { verb: "start", argument: { id, requestId: "again" } },
+  ]);
+  const refused = [
+    api.client.pause({ id: "x" }),
+    api.client.resume({ id: "" }),
+    api.client.start({ id: id.slice(1), requestId: "x".repeat(129) }),
+  ];
+  expect(await Promise.all(refused.map(async (call) => fields(await refusal(call))))).toEqual([["id"], ["id"], ["id", "requestId"]]);
+  expect(called()).toHaveLength(3);
+});
+
+test("the operation that runs is shown with its step", async () => {
+  await using api = await startServer();
+  const { sandbox } = await api.client.create(goodRequest());
+  const record = api.sandboxes.get({ id: sandbox?.metadata?.id ?? "" });
+  record.operation = { id: "o", verb: "stop", step: "grace", args: {}, requestId: "", startedAt: "2026-11-21T10:00:00Z" };
+  const shown = await api.client.get({ target: { case: "id", value: record.id } });
+  expect(shown.sandbox?.status?.operation).toMatchObject({ verb: "stop", step: "grace", startedAt: { seconds: 1795255200n } });
+});

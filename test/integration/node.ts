@@ -112,6 +112,15 @@ export class TestNode implements AsyncDisposable {
     writeFileSync(this.policyFile, JSON.stringify(policy));
   }
 
+  /** Lines of berthd's fault file (see src/sandbox/faults.ts); none: no faults. */
+  fault(...lines: string[]): void {
+    writeFileSync(this.#faultFile, lines.join("\n"), { mode: 0o600 });
+  }
+
+  get #faultFile(): string {
+    return join(this.dir, "faults");
+  }
+
   get logFile(): string {
     return join(this.dir, "berthd.log");
   }
@@ -206,7 +215,7 @@ export class TestNode implements AsyncDisposable {
   }
 
   #flags(): string[] {
-    const files = ["--config", join(this.dir, "berth.yaml"), "--policy", this.policyFile];
+    const files = ["--config", join(this.dir, "berth.yaml"), "--policy", this.policyFile, "--fault-file", this.#faultFile];
     return [...files, "--state-dir", this.state, "--run-dir", this.run, "--listen", this.address];
   }
 

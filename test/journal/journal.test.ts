@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { Journal } from "../../src/journal/journal.ts";
 import { MIGRATIONS } from "../../src/journal/schema.ts";
-import { newRecord, type SandboxRecord } from "../../src/sandbox/record.ts";
+import { newRecord, type OperationRecord, type SandboxRecord, type Verb } from "../../src/sandbox/record.ts";
 import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
 import { makeScratch } from "../support/scratch.ts";
 
@@ -65,13 +65,12 @@ test("a save tells what changed since the one before, in the same transaction; t
   const path = join(scratch.path, "journal.db");
   const journal = new Journal(path);
   const one = record("one", "2026-01-01T00:00:00Z");
-  journal.save(one, { operation: "create" });
-  expect(one.resourceVersion).toBe(1);
+  journal.save({ ...one, operation: operation("create") });
   journal.save(one);
   expect(one.resourceVersion).toBe(2);
   one.state = "RUNNING";
   one.generation = 4;
-  journal.save(one, { operation: "start", events: [{ kind: "image.used", container: "app", message: "told" }] });
+  journal.save({ ...one, operation: operation("start") }, { events: [{ kind: "image.used", container: "app", message: "told" }] });
   const about = { sandboxId: one.id, namespace: "default", name: "one" };
   const expected = [
     { ...about, seq: 1, kind: "sandbox.created", state: "PENDING", generation: 1, operation: "create" },
@@ -101,7 +100,7 @@ test("what is removed leaves the record of its end, with what was not saved befo
   journal.save(one);
   Object.assign(one.containers[0]!, { state: "EXITED", exitCode: 7, reason: "Error", finishedAt: "2026-01-01T00:00:09Z" });
   Object.assign(one, { state: "DELETING", reason: "Why", message: "because" });
-  journal.remove(one, { operation: "delete" });
+  journal.remove({ ...one, operation: operation("delete") });
   journal.remove(one);
   expect(journal.load()).toEqual([]);
   expect(journal.events(1, 10)).toMatchObject([
@@ -177,7 +176,7 @@ test("a journal of a newer schema is refused, and left as it was", () => {
   const database = new DatabaseSync(path);
   database.exec("PRAGMA user_version = 99");
   database.close();
-  expect(() => new Journal(path)).toThrow(`${path} has schema 99; this berthd knows up to 2: start a newer berthd`);
+  expect(() => new Journal(path)).toThrow(`${path} has schema 99; this berthd knows up to ${MIGRATIONS.length}: start a newer berthd`);
   const after = new DatabaseSync(path);
   expect(after.prepare("PRAGMA user_version").get()).toEqual({ user_version: 99 });
   after.close();
@@ -190,4 +189,74 @@ test("what is no journal is refused", () => {
   mkdirSync(folder);
   expect(() => new Journal(text)).toThrow(/not a database/);
   expect(() => new Journal(folder)).toThrow(/unable to open/);
+});
+
+const operation = (verb: Verb, more: Partial<OperationRecord> = {}): OperationRecord => ({
+  id: `${verb}-1`,
+  verb,
+  step: "begin",
+  args: {},
+  requestId: "",
+  startedAt: "2026-01-01T00:00:00Z",
+  ...more,
+});
+
+test("the operation that runs is loaded with its sandbox; one that is over can be asked for until the next of its verb, and goes with the sandbox", () => {
+  using scratch = makeScratch();
+  const path = join(scratch.path, "journal.db");
+  const journal = new Journal(path);
+  const one = record("one", "2026-01-01T00:00:00Z");
+  const start = operation("start", { requestId: "r-1", args: { attempts: 1 } });
+  journal.save({ ...one, operation: start });
+  expect(journal.load()).toEqual([{ ...one, resourceVersion: 1, operation: start }]);
+  expect(journal.lastOperation(one.id, "start")).toBeUndefined();
+  start.step = "app-start";
+  const closed = { ...start, finishedAt: "2026-01-01T00:00:01Z", result: "" };
+  journal.save({ ...one, operation: closed });
+  expect(journal.load()).toEqual([{ ...one, resourceVersion: 2 }]);
+  expect(journal.lastOperation(one.id, "start")).toEqual(closed);
+  // The end of the second one could not be stored, and then another verb began.
+  const second = operation("start", { id: "start-2" });
+  journal.save({ ...one, operation: second });
+  const stop = operation("stop");
+  journal.save({ ...one, operation: stop });
+  journal.close();
+  const again = new Journal(path);
+  expect(again.load()).toEqual([{ ...one, resourceVersion: 4, operation: stop }]);
+  expect(again.lastOperation(one.id, "start")).toBeUndefined();
+  again.remove(one);
+  again.save(one);
+  expect(again.load()).toEqual([one]);
+  again.close();
+});
+
+test("what a berthd without operations was in the middle of is an open operation", () => {
+  using scratch = makeScratch();
+  const path = join(scratch.path, "journal.db");
+  const database = new DatabaseSync(path);
+  database.exec(`${MIGRATIONS[0]} PRAGMA user_version = 1`);
+  const states = ["PENDING", "CREATING", "RUNNING", "STOPPING", "DELETING", "STOPPED"] as const;
+  for (const [index, state] of states.entries()) {
+    const one = {
+      ...record(state.toLowerCase(), `2026-01-0${index + 1}T00:00:00Z`),
+      state,
+      ...(state === "STOPPING" ? { graceUntil: "2026-02-01" } : {}),
+    };
+    database
+      .prepare("INSERT INTO sandboxes VALUES (?, ?, ?, ?, ?, ?)")
+      .run(one.id, "default", one.name, state, one.createdAt, JSON.stringify(one));
+  }
+  database.close();
+  const journal = new Journal(path);
+  const told = journal.load().map(({ state, operation: open }) => [state, open?.verb, open?.args]);
+  expect(told).toEqual([
+    ["PENDING", undefined, undefined],
+    ["CREATING", "create", {}],
+    ["RUNNING", undefined, undefined],
+    ["STOPPING", "stop", { graceUntil: "2026-02-01" }],
+    ["DELETING", "delete", {}],
+    ["STOPPED", undefined, undefined],
+  ]);
+  expect(journal.madeAt).toBe(0);
+  journal.close();
 });

@@ -6,13 +6,14 @@ import { moveTo } from "../../src/sandbox/state.ts";
 
 /** Every state and those that may follow, as ARCHITECTURE and DESIGN have it, written down a second time. */
 const MOVES: Record<SandboxState, SandboxState[]> = {
-  PENDING: ["CREATING", "DELETING"],
+  PENDING: ["CREATING", "FAILED", "DELETING"],
   CREATING: ["RUNNING", "FAILED", "DELETING"],
-  RUNNING: ["COMPLETED", "STOPPING", "FAILED", "DELETING"],
-  COMPLETED: ["DELETING"],
+  RUNNING: ["PAUSED", "COMPLETED", "STOPPING", "FAILED", "DELETING"],
+  PAUSED: ["RUNNING", "COMPLETED", "STOPPING", "FAILED", "DELETING"],
+  COMPLETED: ["CREATING", "FAILED", "DELETING"],
   STOPPING: ["STOPPED", "FAILED", "DELETING"],
-  STOPPED: ["DELETING"],
-  FAILED: ["STOPPING", "DELETING"],
+  STOPPED: ["CREATING", "FAILED", "DELETING"],
+  FAILED: ["CREATING", "STOPPING", "DELETING"],
   DELETING: ["FAILED"],
 };
 const STATES = Object.keys(MOVES) as SandboxState[];

@@ -533,7 +533,7 @@ export declare type SandboxStatus = Message<"berth.v1.SandboxStatus"> & {
   pause?: ContainerStatus | undefined;
 
   /**
-   * The runtime that the sandbox was created with and stays with.
+   * The runtime that the sandbox was created or last started with, and stays with while it runs.
    *
    * @generated from field: berth.v1.RuntimeInfo runtime = 8;
    */
@@ -554,11 +554,18 @@ export declare type SandboxStatus = Message<"berth.v1.SandboxStatus"> & {
   enforcement: Enforcement[];
 
   /**
-   * How long each stage of the creation took, in order.
+   * How long each stage of the last creation or start took, in order.
    *
    * @generated from field: repeated berth.v1.Stage stages = 11;
    */
   stages: Stage[];
+
+  /**
+   * What is being done to the sandbox; unset when nothing is.
+   *
+   * @generated from field: berth.v1.Operation operation = 12;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -566,6 +573,40 @@ export declare type SandboxStatus = Message<"berth.v1.SandboxStatus"> & {
  * Use `create(SandboxStatusSchema)` to create a new message.
  */
 export declare const SandboxStatusSchema: GenMessage<SandboxStatus>;
+
+/**
+ * Operation is something that is being done to a sandbox. A sandbox has one at a time.
+ *
+ * @generated from message berth.v1.Operation
+ */
+export declare type Operation = Message<"berth.v1.Operation"> & {
+  /**
+   * create, start, stop, pause, resume, delete, or complete for the end that a sandbox comes to by itself.
+   *
+   * @generated from field: string verb = 1;
+   */
+  verb: string;
+
+  /**
+   * The step that was begun last.
+   *
+   * @generated from field: string step = 2;
+   */
+  step: string;
+
+  /**
+   * When it began.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 3;
+   */
+  startedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message berth.v1.Operation.
+ * Use `create(OperationSchema)` to create a new message.
+ */
+export declare const OperationSchema: GenMessage<Operation>;
 
 /**
  * ContainerStatus is what berthd knows about one container.
@@ -942,7 +983,7 @@ export enum SandboxState {
   STOPPED = 6,
 
   /**
-   * Something broke; reason and message say what. Delete works.
+   * Something broke; reason and message say what. Start and delete work.
    *
    * @generated from enum value: SANDBOX_STATE_FAILED = 7;
    */
@@ -954,6 +995,13 @@ export enum SandboxState {
    * @generated from enum value: SANDBOX_STATE_DELETING = 8;
    */
   DELETING = 8,
+
+  /**
+   * Every process of the apps stands still until Resume.
+   *
+   * @generated from enum value: SANDBOX_STATE_PAUSED = 9;
+   */
+  PAUSED = 9,
 }
 
 /**

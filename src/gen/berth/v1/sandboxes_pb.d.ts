@@ -38,6 +38,13 @@ export declare type SandboxesCreateRequest = Message<"berth.v1.SandboxesCreateRe
    * @generated from field: berth.v1.SandboxSpec spec = 3;
    */
   spec?: SandboxSpec | undefined;
+
+  /**
+   * What the answer waits for. Unspecified means WAIT_UNTIL_RUNNING.
+   *
+   * @generated from field: berth.v1.WaitUntil wait_until = 4;
+   */
+  waitUntil: WaitUntil;
 };
 
 /**
@@ -216,6 +223,133 @@ export declare type SandboxesListResponse = Message<"berth.v1.SandboxesListRespo
  * Use `create(SandboxesListResponseSchema)` to create a new message.
  */
 export declare const SandboxesListResponseSchema: GenMessage<SandboxesListResponse>;
+
+/**
+ * SandboxesStartRequest starts one sandbox again.
+ *
+ * @generated from message berth.v1.SandboxesStartRequest
+ */
+export declare type SandboxesStartRequest = Message<"berth.v1.SandboxesStartRequest"> & {
+  /**
+   * Full id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Chosen by the caller, at most 128 characters; a repeat with the id of the last start that succeeded starts nothing.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesStartRequest.
+ * Use `create(SandboxesStartRequestSchema)` to create a new message.
+ */
+export declare const SandboxesStartRequestSchema: GenMessage<SandboxesStartRequest>;
+
+/**
+ * SandboxesStartResponse answers Start.
+ *
+ * @generated from message berth.v1.SandboxesStartResponse
+ */
+export declare type SandboxesStartResponse = Message<"berth.v1.SandboxesStartResponse"> & {
+  /**
+   * The sandbox as it is now.
+   *
+   * @generated from field: berth.v1.Sandbox sandbox = 1;
+   */
+  sandbox?: Sandbox | undefined;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesStartResponse.
+ * Use `create(SandboxesStartResponseSchema)` to create a new message.
+ */
+export declare const SandboxesStartResponseSchema: GenMessage<SandboxesStartResponse>;
+
+/**
+ * SandboxesPauseRequest pauses one sandbox.
+ *
+ * @generated from message berth.v1.SandboxesPauseRequest
+ */
+export declare type SandboxesPauseRequest = Message<"berth.v1.SandboxesPauseRequest"> & {
+  /**
+   * Full id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesPauseRequest.
+ * Use `create(SandboxesPauseRequestSchema)` to create a new message.
+ */
+export declare const SandboxesPauseRequestSchema: GenMessage<SandboxesPauseRequest>;
+
+/**
+ * SandboxesPauseResponse answers Pause.
+ *
+ * @generated from message berth.v1.SandboxesPauseResponse
+ */
+export declare type SandboxesPauseResponse = Message<"berth.v1.SandboxesPauseResponse"> & {
+  /**
+   * The sandbox as it is now.
+   *
+   * @generated from field: berth.v1.Sandbox sandbox = 1;
+   */
+  sandbox?: Sandbox | undefined;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesPauseResponse.
+ * Use `create(SandboxesPauseResponseSchema)` to create a new message.
+ */
+export declare const SandboxesPauseResponseSchema: GenMessage<SandboxesPauseResponse>;
+
+/**
+ * SandboxesResumeRequest resumes one sandbox.
+ *
+ * @generated from message berth.v1.SandboxesResumeRequest
+ */
+export declare type SandboxesResumeRequest = Message<"berth.v1.SandboxesResumeRequest"> & {
+  /**
+   * Full id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesResumeRequest.
+ * Use `create(SandboxesResumeRequestSchema)` to create a new message.
+ */
+export declare const SandboxesResumeRequestSchema: GenMessage<SandboxesResumeRequest>;
+
+/**
+ * SandboxesResumeResponse answers Resume.
+ *
+ * @generated from message berth.v1.SandboxesResumeResponse
+ */
+export declare type SandboxesResumeResponse = Message<"berth.v1.SandboxesResumeResponse"> & {
+  /**
+   * The sandbox as it is now.
+   *
+   * @generated from field: berth.v1.Sandbox sandbox = 1;
+   */
+  sandbox?: Sandbox | undefined;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesResumeResponse.
+ * Use `create(SandboxesResumeResponseSchema)` to create a new message.
+ */
+export declare const SandboxesResumeResponseSchema: GenMessage<SandboxesResumeResponse>;
 
 /**
  * SandboxesStopRequest stops one sandbox.
@@ -461,69 +595,6 @@ export declare type SandboxesRenderResponse = Message<"berth.v1.SandboxesRenderR
 export declare const SandboxesRenderResponseSchema: GenMessage<SandboxesRenderResponse>;
 
 /**
- * SandboxesGetBundlesRequest names one sandbox.
- *
- * @generated from message berth.v1.SandboxesGetBundlesRequest
- */
-export declare type SandboxesGetBundlesRequest = Message<"berth.v1.SandboxesGetBundlesRequest"> & {
-  /**
-   * Exactly one of the two.
-   *
-   * @generated from oneof berth.v1.SandboxesGetBundlesRequest.target
-   */
-  target: {
-    /**
-     * Full id, 32 lower-case hex digits.
-     *
-     * @generated from field: string id = 1;
-     */
-    value: string;
-    case: "id";
-  } | {
-    /**
-     * Namespace and name.
-     *
-     * @generated from field: berth.v1.SandboxName name = 2;
-     */
-    value: SandboxName;
-    case: "name";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message berth.v1.SandboxesGetBundlesRequest.
- * Use `create(SandboxesGetBundlesRequestSchema)` to create a new message.
- */
-export declare const SandboxesGetBundlesRequestSchema: GenMessage<SandboxesGetBundlesRequest>;
-
-/**
- * SandboxesGetBundlesResponse answers GetBundles.
- *
- * @generated from message berth.v1.SandboxesGetBundlesResponse
- */
-export declare type SandboxesGetBundlesResponse = Message<"berth.v1.SandboxesGetBundlesResponse"> & {
-  /**
-   * Pause first, then the apps in the order of the spec. A value that berthd would not write today has no origin.
-   *
-   * @generated from field: repeated berth.v1.Bundle bundles = 1;
-   */
-  bundles: Bundle[];
-
-  /**
-   * Why origins are missing, for people.
-   *
-   * @generated from field: repeated string warnings = 2;
-   */
-  warnings: string[];
-};
-
-/**
- * Describes the message berth.v1.SandboxesGetBundlesResponse.
- * Use `create(SandboxesGetBundlesResponseSchema)` to create a new message.
- */
-export declare const SandboxesGetBundlesResponseSchema: GenMessage<SandboxesGetBundlesResponse>;
-
-/**
  * Bundle is the config.json of one container.
  *
  * @generated from message berth.v1.Bundle
@@ -590,6 +661,46 @@ export declare type Origin = Message<"berth.v1.Origin"> & {
  * Use `create(OriginSchema)` to create a new message.
  */
 export declare const OriginSchema: GenMessage<Origin>;
+
+/**
+ * WaitUntil is how far a creation has come.
+ *
+ * @generated from enum berth.v1.WaitUntil
+ */
+export enum WaitUntil {
+  /**
+   * As WAIT_UNTIL_RUNNING.
+   *
+   * @generated from enum value: WAIT_UNTIL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The sandbox is in berthd's journal and will be made.
+   *
+   * @generated from enum value: WAIT_UNTIL_ACCEPTED = 1;
+   */
+  ACCEPTED = 1,
+
+  /**
+   * Every container is made and none of the apps was started.
+   *
+   * @generated from enum value: WAIT_UNTIL_CREATED = 2;
+   */
+  CREATED = 2,
+
+  /**
+   * Every app was started.
+   *
+   * @generated from enum value: WAIT_UNTIL_RUNNING = 3;
+   */
+  RUNNING = 3,
+}
+
+/**
+ * Describes the enum berth.v1.WaitUntil.
+ */
+export declare const WaitUntilSchema: GenEnum<WaitUntil>;
 
 /**
  * LogStream is one of a container's two outputs.
@@ -693,7 +804,8 @@ export declare const OriginKindSchema: GenEnum<OriginKind>;
 export declare const Sandboxes: GenService<{
   /**
    * Create runs a sandbox and answers when every app was started. A repeat with an equal spec joins it and gets the same
-   * answer; one with another spec gets ALREADY_EXISTS. A creation that fails is undone and its name is free again.
+   * answer; one with another spec gets ALREADY_EXISTS. A creation that fails is undone and its name is free again, unless a
+   * caller was answered before, as wait_until asks for: then the sandbox stays FAILED until it is started or deleted.
    *
    * @generated from rpc berth.v1.Sandboxes.Create
    */
@@ -721,6 +833,37 @@ export declare const Sandboxes: GenService<{
     methodKind: "unary";
     input: typeof SandboxesListRequestSchema;
     output: typeof SandboxesListResponseSchema;
+  },
+  /**
+   * Start runs a sandbox that is STOPPED, COMPLETED or FAILED once more: new processes on what its containers have written, from
+   * the images that it was created from, under the runtime that its class has now. One that runs is answered as it is.
+   *
+   * @generated from rpc berth.v1.Sandboxes.Start
+   */
+  start: {
+    methodKind: "unary";
+    input: typeof SandboxesStartRequestSchema;
+    output: typeof SandboxesStartResponseSchema;
+  },
+  /**
+   * Pause freezes every process of the apps. One that is paused is answered as it is.
+   *
+   * @generated from rpc berth.v1.Sandboxes.Pause
+   */
+  pause: {
+    methodKind: "unary";
+    input: typeof SandboxesPauseRequestSchema;
+    output: typeof SandboxesPauseResponseSchema;
+  },
+  /**
+   * Resume lets them go on. One that runs is answered as it is.
+   *
+   * @generated from rpc berth.v1.Sandboxes.Resume
+   */
+  resume: {
+    methodKind: "unary";
+    input: typeof SandboxesResumeRequestSchema;
+    output: typeof SandboxesResumeResponseSchema;
   },
   /**
    * Stop ends every app (stop signal, grace, then KILL) and then pause. The record, exit codes and logs stay.
@@ -761,16 +904,6 @@ export declare const Sandboxes: GenService<{
     methodKind: "unary";
     input: typeof SandboxesRenderRequestSchema;
     output: typeof SandboxesRenderResponseSchema;
-  },
-  /**
-   * GetBundles answers the bundles that a sandbox was created with, as they lie on the node. FAILED_PRECONDITION when there are none yet.
-   *
-   * @generated from rpc berth.v1.Sandboxes.GetBundles
-   */
-  getBundles: {
-    methodKind: "unary";
-    input: typeof SandboxesGetBundlesRequestSchema;
-    output: typeof SandboxesGetBundlesResponseSchema;
   },
 }>;
 

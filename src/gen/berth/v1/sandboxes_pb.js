@@ -10,7 +10,7 @@ import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@
  * Describes the file berth/v1/sandboxes.proto.
  */
 export const file_berth_v1_sandboxes = /*@__PURE__*/
-  fileDesc("ChhiZXJ0aC92MS9zYW5kYm94ZXMucHJvdG8SCGJlcnRoLnYxInkKFlNhbmRib3hlc0NyZWF0ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRImCghtZXRhZGF0YRgCIAEoCzIULmJlcnRoLnYxLk9iamVjdE1ldGESIwoEc3BlYxgDIAEoCzIVLmJlcnRoLnYxLlNhbmRib3hTcGVjIj0KF1NhbmRib3hlc0NyZWF0ZVJlc3BvbnNlEiIKB3NhbmRib3gYASABKAsyES5iZXJ0aC52MS5TYW5kYm94Ii4KC1NhbmRib3hOYW1lEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJIlQKE1NhbmRib3hlc0dldFJlcXVlc3QSDAoCaWQYASABKAlIABIlCgRuYW1lGAIgASgLMhUuYmVydGgudjEuU2FuZGJveE5hbWVIAEIICgZ0YXJnZXQiOgoUU2FuZGJveGVzR2V0UmVzcG9uc2USIgoHc2FuZGJveBgBIAEoCzIRLmJlcnRoLnYxLlNhbmRib3giuwEKFFNhbmRib3hlc0xpc3RSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRI6CgZsYWJlbHMYAiADKAsyKi5iZXJ0aC52MS5TYW5kYm94ZXNMaXN0UmVxdWVzdC5MYWJlbHNFbnRyeRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlYKFVNhbmRib3hlc0xpc3RSZXNwb25zZRIkCglzYW5kYm94ZXMYASADKAsyES5iZXJ0aC52MS5TYW5kYm94EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJTChRTYW5kYm94ZXNTdG9wUmVxdWVzdBIKCgJpZBgBIAEoCRIvCgxncmFjZV9wZXJpb2QYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iOwoVU2FuZGJveGVzU3RvcFJlc3BvbnNlEiIKB3NhbmRib3gYASABKAsyES5iZXJ0aC52MS5TYW5kYm94IlUKFlNhbmRib3hlc0RlbGV0ZVJlcXVlc3QSCgoCaWQYASABKAkSLwoMZ3JhY2VfcGVyaW9kGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIioKF1NhbmRib3hlc0RlbGV0ZVJlc3BvbnNlEg8KB2V4aXN0ZWQYASABKAgiNQoUU2FuZGJveGVzTG9nc1JlcXVlc3QSCgoCaWQYASABKAkSEQoJY29udGFpbmVyGAIgASgJIjwKFVNhbmRib3hlc0xvZ3NSZXNwb25zZRIjCgdlbnRyaWVzGAEgAygLMhIuYmVydGgudjEuTG9nRW50cnkieAoITG9nRW50cnkSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoGc3RyZWFtGAIgASgOMhMuYmVydGgudjEuTG9nU3RyZWFtEgwKBGRhdGEYAyABKAwSDwoHcGFydGlhbBgEIAEoCCJlChZTYW5kYm94ZXNSZW5kZXJSZXF1ZXN0EiYKCG1ldGFkYXRhGAEgASgLMhQuYmVydGgudjEuT2JqZWN0TWV0YRIjCgRzcGVjGAIgASgLMhUuYmVydGgudjEuU2FuZGJveFNwZWMiegoXU2FuZGJveGVzUmVuZGVyUmVzcG9uc2USIQoHYnVuZGxlcxgBIAMoCzIQLmJlcnRoLnYxLkJ1bmRsZRIqCgtlbmZvcmNlbWVudBgCIAMoCzIVLmJlcnRoLnYxLkVuZm9yY2VtZW50EhAKCHdhcm5pbmdzGAMgAygJIlsKGlNhbmRib3hlc0dldEJ1bmRsZXNSZXF1ZXN0EgwKAmlkGAEgASgJSAASJQoEbmFtZRgCIAEoCzIVLmJlcnRoLnYxLlNhbmRib3hOYW1lSABCCAoGdGFyZ2V0IlIKG1NhbmRib3hlc0dldEJ1bmRsZXNSZXNwb25zZRIhCgdidW5kbGVzGAEgAygLMhAuYmVydGgudjEuQnVuZGxlEhAKCHdhcm5pbmdzGAIgAygJIlYKBkJ1bmRsZRIRCgljb250YWluZXIYASABKAkSEwoLY29uZmlnX2pzb24YAiABKAkSJAoKcHJvdmVuYW5jZRgDIAMoCzIQLmJlcnRoLnYxLk9yaWdpbiJNCgZPcmlnaW4SDwoHcG9pbnRlchgBIAEoCRIiCgRraW5kGAIgASgOMhQuYmVydGgudjEuT3JpZ2luS2luZBIOCgZzb3VyY2UYAyABKAkqVQoJTG9nU3RyZWFtEhoKFkxPR19TVFJFQU1fVU5TUEVDSUZJRUQQABIVChFMT0dfU1RSRUFNX1NURE9VVBABEhUKEUxPR19TVFJFQU1fU1RERVJSEAIqvAEKCk9yaWdpbktpbmQSGwoXT1JJR0lOX0tJTkRfVU5TUEVDSUZJRUQQABIXChNPUklHSU5fS0lORF9ERUZBVUxUEAESFAoQT1JJR0lOX0tJTkRfTk9ERRACEhUKEU9SSUdJTl9LSU5EX0lNQUdFEAMSFwoTT1JJR0lOX0tJTkRfUkVRVUVTVBAEEhcKE09SSUdJTl9LSU5EX1JVTlRJTUUQBRIZChVPUklHSU5fS0lORF9QTEFDRU1FTlQQBjL2BAoJU2FuZGJveGVzEk0KBkNyZWF0ZRIgLmJlcnRoLnYxLlNhbmRib3hlc0NyZWF0ZVJlcXVlc3QaIS5iZXJ0aC52MS5TYW5kYm94ZXNDcmVhdGVSZXNwb25zZRJECgNHZXQSHS5iZXJ0aC52MS5TYW5kYm94ZXNHZXRSZXF1ZXN0Gh4uYmVydGgudjEuU2FuZGJveGVzR2V0UmVzcG9uc2USRwoETGlzdBIeLmJlcnRoLnYxLlNhbmRib3hlc0xpc3RSZXF1ZXN0Gh8uYmVydGgudjEuU2FuZGJveGVzTGlzdFJlc3BvbnNlEkcKBFN0b3ASHi5iZXJ0aC52MS5TYW5kYm94ZXNTdG9wUmVxdWVzdBofLmJlcnRoLnYxLlNhbmRib3hlc1N0b3BSZXNwb25zZRJNCgZEZWxldGUSIC5iZXJ0aC52MS5TYW5kYm94ZXNEZWxldGVSZXF1ZXN0GiEuYmVydGgudjEuU2FuZGJveGVzRGVsZXRlUmVzcG9uc2USSQoETG9ncxIeLmJlcnRoLnYxLlNhbmRib3hlc0xvZ3NSZXF1ZXN0Gh8uYmVydGgudjEuU2FuZGJveGVzTG9nc1Jlc3BvbnNlMAESTQoGUmVuZGVyEiAuYmVydGgudjEuU2FuZGJveGVzUmVuZGVyUmVxdWVzdBohLmJlcnRoLnYxLlNhbmRib3hlc1JlbmRlclJlc3BvbnNlElkKCkdldEJ1bmRsZXMSJC5iZXJ0aC52MS5TYW5kYm94ZXNHZXRCdW5kbGVzUmVxdWVzdBolLmJlcnRoLnYxLlNhbmRib3hlc0dldEJ1bmRsZXNSZXNwb25zZWIGcHJvdG8z", [file_berth_v1_sandbox, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChhiZXJ0aC92MS9zYW5kYm94ZXMucHJvdG8SCGJlcnRoLnYxIqIBChZTYW5kYm94ZXNDcmVhdGVSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSJgoIbWV0YWRhdGEYAiABKAsyFC5iZXJ0aC52MS5PYmplY3RNZXRhEiMKBHNwZWMYAyABKAsyFS5iZXJ0aC52MS5TYW5kYm94U3BlYxInCgp3YWl0X3VudGlsGAQgASgOMhMuYmVydGgudjEuV2FpdFVudGlsIj0KF1NhbmRib3hlc0NyZWF0ZVJlc3BvbnNlEiIKB3NhbmRib3gYASABKAsyES5iZXJ0aC52MS5TYW5kYm94Ii4KC1NhbmRib3hOYW1lEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJIlQKE1NhbmRib3hlc0dldFJlcXVlc3QSDAoCaWQYASABKAlIABIlCgRuYW1lGAIgASgLMhUuYmVydGgudjEuU2FuZGJveE5hbWVIAEIICgZ0YXJnZXQiOgoUU2FuZGJveGVzR2V0UmVzcG9uc2USIgoHc2FuZGJveBgBIAEoCzIRLmJlcnRoLnYxLlNhbmRib3giuwEKFFNhbmRib3hlc0xpc3RSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRI6CgZsYWJlbHMYAiADKAsyKi5iZXJ0aC52MS5TYW5kYm94ZXNMaXN0UmVxdWVzdC5MYWJlbHNFbnRyeRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlYKFVNhbmRib3hlc0xpc3RSZXNwb25zZRIkCglzYW5kYm94ZXMYASADKAsyES5iZXJ0aC52MS5TYW5kYm94EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI3ChVTYW5kYm94ZXNTdGFydFJlcXVlc3QSCgoCaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSI8ChZTYW5kYm94ZXNTdGFydFJlc3BvbnNlEiIKB3NhbmRib3gYASABKAsyES5iZXJ0aC52MS5TYW5kYm94IiMKFVNhbmRib3hlc1BhdXNlUmVxdWVzdBIKCgJpZBgBIAEoCSI8ChZTYW5kYm94ZXNQYXVzZVJlc3BvbnNlEiIKB3NhbmRib3gYASABKAsyES5iZXJ0aC52MS5TYW5kYm94IiQKFlNhbmRib3hlc1Jlc3VtZVJlcXVlc3QSCgoCaWQYASABKAkiPQoXU2FuZGJveGVzUmVzdW1lUmVzcG9uc2USIgoHc2FuZGJveBgBIAEoCzIRLmJlcnRoLnYxLlNhbmRib3giUwoUU2FuZGJveGVzU3RvcFJlcXVlc3QSCgoCaWQYASABKAkSLwoMZ3JhY2VfcGVyaW9kGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIjsKFVNhbmRib3hlc1N0b3BSZXNwb25zZRIiCgdzYW5kYm94GAEgASgLMhEuYmVydGgudjEuU2FuZGJveCJVChZTYW5kYm94ZXNEZWxldGVSZXF1ZXN0EgoKAmlkGAEgASgJEi8KDGdyYWNlX3BlcmlvZBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIqChdTYW5kYm94ZXNEZWxldGVSZXNwb25zZRIPCgdleGlzdGVkGAEgASgIIjUKFFNhbmRib3hlc0xvZ3NSZXF1ZXN0EgoKAmlkGAEgASgJEhEKCWNvbnRhaW5lchgCIAEoCSI8ChVTYW5kYm94ZXNMb2dzUmVzcG9uc2USIwoHZW50cmllcxgBIAMoCzISLmJlcnRoLnYxLkxvZ0VudHJ5IngKCExvZ0VudHJ5EigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBnN0cmVhbRgCIAEoDjITLmJlcnRoLnYxLkxvZ1N0cmVhbRIMCgRkYXRhGAMgASgMEg8KB3BhcnRpYWwYBCABKAgiZQoWU2FuZGJveGVzUmVuZGVyUmVxdWVzdBImCghtZXRhZGF0YRgBIAEoCzIULmJlcnRoLnYxLk9iamVjdE1ldGESIwoEc3BlYxgCIAEoCzIVLmJlcnRoLnYxLlNhbmRib3hTcGVjInoKF1NhbmRib3hlc1JlbmRlclJlc3BvbnNlEiEKB2J1bmRsZXMYASADKAsyEC5iZXJ0aC52MS5CdW5kbGUSKgoLZW5mb3JjZW1lbnQYAiADKAsyFS5iZXJ0aC52MS5FbmZvcmNlbWVudBIQCgh3YXJuaW5ncxgDIAMoCSJWCgZCdW5kbGUSEQoJY29udGFpbmVyGAEgASgJEhMKC2NvbmZpZ19qc29uGAIgASgJEiQKCnByb3ZlbmFuY2UYAyADKAsyEC5iZXJ0aC52MS5PcmlnaW4iTQoGT3JpZ2luEg8KB3BvaW50ZXIYASABKAkSIgoEa2luZBgCIAEoDjIULmJlcnRoLnYxLk9yaWdpbktpbmQSDgoGc291cmNlGAMgASgJKnAKCVdhaXRVbnRpbBIaChZXQUlUX1VOVElMX1VOU1BFQ0lGSUVEEAASFwoTV0FJVF9VTlRJTF9BQ0NFUFRFRBABEhYKEldBSVRfVU5USUxfQ1JFQVRFRBACEhYKEldBSVRfVU5USUxfUlVOTklORxADKlUKCUxvZ1N0cmVhbRIaChZMT0dfU1RSRUFNX1VOU1BFQ0lGSUVEEAASFQoRTE9HX1NUUkVBTV9TVERPVVQQARIVChFMT0dfU1RSRUFNX1NUREVSUhACKrwBCgpPcmlnaW5LaW5kEhsKF09SSUdJTl9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTT1JJR0lOX0tJTkRfREVGQVVMVBABEhQKEE9SSUdJTl9LSU5EX05PREUQAhIVChFPUklHSU5fS0lORF9JTUFHRRADEhcKE09SSUdJTl9LSU5EX1JFUVVFU1QQBBIXChNPUklHSU5fS0lORF9SVU5USU1FEAUSGQoVT1JJR0lOX0tJTkRfUExBQ0VNRU5UEAYyggYKCVNhbmRib3hlcxJNCgZDcmVhdGUSIC5iZXJ0aC52MS5TYW5kYm94ZXNDcmVhdGVSZXF1ZXN0GiEuYmVydGgudjEuU2FuZGJveGVzQ3JlYXRlUmVzcG9uc2USRAoDR2V0Eh0uYmVydGgudjEuU2FuZGJveGVzR2V0UmVxdWVzdBoeLmJlcnRoLnYxLlNhbmRib3hlc0dldFJlc3BvbnNlEkcKBExpc3QSHi5iZXJ0aC52MS5TYW5kYm94ZXNMaXN0UmVxdWVzdBofLmJlcnRoLnYxLlNhbmRib3hlc0xpc3RSZXNwb25zZRJKCgVTdGFydBIfLmJlcnRoLnYxLlNhbmRib3hlc1N0YXJ0UmVxdWVzdBogLmJlcnRoLnYxLlNhbmRib3hlc1N0YXJ0UmVzcG9uc2USSgoFUGF1c2USHy5iZXJ0aC52MS5TYW5kYm94ZXNQYXVzZVJlcXVlc3QaIC5iZXJ0aC52MS5TYW5kYm94ZXNQYXVzZVJlc3BvbnNlEk0KBlJlc3VtZRIgLmJlcnRoLnYxLlNhbmRib3hlc1Jlc3VtZVJlcXVlc3QaIS5iZXJ0aC52MS5TYW5kYm94ZXNSZXN1bWVSZXNwb25zZRJHCgRTdG9wEh4uYmVydGgudjEuU2FuZGJveGVzU3RvcFJlcXVlc3QaHy5iZXJ0aC52MS5TYW5kYm94ZXNTdG9wUmVzcG9uc2USTQoGRGVsZXRlEiAuYmVydGgudjEuU2FuZGJveGVzRGVsZXRlUmVxdWVzdBohLmJlcnRoLnYxLlNhbmRib3hlc0RlbGV0ZVJlc3BvbnNlEkkKBExvZ3MSHi5iZXJ0aC52MS5TYW5kYm94ZXNMb2dzUmVxdWVzdBofLmJlcnRoLnYxLlNhbmRib3hlc0xvZ3NSZXNwb25zZTABEk0KBlJlbmRlchIgLmJlcnRoLnYxLlNhbmRib3hlc1JlbmRlclJlcXVlc3QaIS5iZXJ0aC52MS5TYW5kYm94ZXNSZW5kZXJSZXNwb25zZWIGcHJvdG8z", [file_berth_v1_sandbox, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message berth.v1.SandboxesCreateRequest.
@@ -62,101 +62,143 @@ export const SandboxesListResponseSchema = /*@__PURE__*/
   messageDesc(file_berth_v1_sandboxes, 6);
 
 /**
+ * Describes the message berth.v1.SandboxesStartRequest.
+ * Use `create(SandboxesStartRequestSchema)` to create a new message.
+ */
+export const SandboxesStartRequestSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandboxes, 7);
+
+/**
+ * Describes the message berth.v1.SandboxesStartResponse.
+ * Use `create(SandboxesStartResponseSchema)` to create a new message.
+ */
+export const SandboxesStartResponseSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandboxes, 8);
+
+/**
+ * Describes the message berth.v1.SandboxesPauseRequest.
+ * Use `create(SandboxesPauseRequestSchema)` to create a new message.
+ */
+export const SandboxesPauseRequestSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandboxes, 9);
+
+/**
+ * Describes the message berth.v1.SandboxesPauseResponse.
+ * Use `create(SandboxesPauseResponseSchema)` to create a new message.
+ */
+export const SandboxesPauseResponseSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandboxes, 10);
+
+/**
+ * Describes the message berth.v1.SandboxesResumeRequest.
+ * Use `create(SandboxesResumeRequestSchema)` to create a new message.
+ */
+export const SandboxesResumeRequestSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandboxes, 11);
+
+/**
+ * Describes the message berth.v1.SandboxesResumeResponse.
+ * Use `create(SandboxesResumeResponseSchema)` to create a new message.
+ */
+export const SandboxesResumeResponseSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandboxes, 12);
+
+/**
  * Describes the message berth.v1.SandboxesStopRequest.
  * Use `create(SandboxesStopRequestSchema)` to create a new message.
  */
 export const SandboxesStopRequestSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 7);
+  messageDesc(file_berth_v1_sandboxes, 13);
 
 /**
  * Describes the message berth.v1.SandboxesStopResponse.
  * Use `create(SandboxesStopResponseSchema)` to create a new message.
  */
 export const SandboxesStopResponseSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 8);
+  messageDesc(file_berth_v1_sandboxes, 14);
 
 /**
  * Describes the message berth.v1.SandboxesDeleteRequest.
  * Use `create(SandboxesDeleteRequestSchema)` to create a new message.
  */
 export const SandboxesDeleteRequestSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 9);
+  messageDesc(file_berth_v1_sandboxes, 15);
 
 /**
  * Describes the message berth.v1.SandboxesDeleteResponse.
  * Use `create(SandboxesDeleteResponseSchema)` to create a new message.
  */
 export const SandboxesDeleteResponseSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 10);
+  messageDesc(file_berth_v1_sandboxes, 16);
 
 /**
  * Describes the message berth.v1.SandboxesLogsRequest.
  * Use `create(SandboxesLogsRequestSchema)` to create a new message.
  */
 export const SandboxesLogsRequestSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 11);
+  messageDesc(file_berth_v1_sandboxes, 17);
 
 /**
  * Describes the message berth.v1.SandboxesLogsResponse.
  * Use `create(SandboxesLogsResponseSchema)` to create a new message.
  */
 export const SandboxesLogsResponseSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 12);
+  messageDesc(file_berth_v1_sandboxes, 18);
 
 /**
  * Describes the message berth.v1.LogEntry.
  * Use `create(LogEntrySchema)` to create a new message.
  */
 export const LogEntrySchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 13);
+  messageDesc(file_berth_v1_sandboxes, 19);
 
 /**
  * Describes the message berth.v1.SandboxesRenderRequest.
  * Use `create(SandboxesRenderRequestSchema)` to create a new message.
  */
 export const SandboxesRenderRequestSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 14);
+  messageDesc(file_berth_v1_sandboxes, 20);
 
 /**
  * Describes the message berth.v1.SandboxesRenderResponse.
  * Use `create(SandboxesRenderResponseSchema)` to create a new message.
  */
 export const SandboxesRenderResponseSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 15);
-
-/**
- * Describes the message berth.v1.SandboxesGetBundlesRequest.
- * Use `create(SandboxesGetBundlesRequestSchema)` to create a new message.
- */
-export const SandboxesGetBundlesRequestSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 16);
-
-/**
- * Describes the message berth.v1.SandboxesGetBundlesResponse.
- * Use `create(SandboxesGetBundlesResponseSchema)` to create a new message.
- */
-export const SandboxesGetBundlesResponseSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 17);
+  messageDesc(file_berth_v1_sandboxes, 21);
 
 /**
  * Describes the message berth.v1.Bundle.
  * Use `create(BundleSchema)` to create a new message.
  */
 export const BundleSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 18);
+  messageDesc(file_berth_v1_sandboxes, 22);
 
 /**
  * Describes the message berth.v1.Origin.
  * Use `create(OriginSchema)` to create a new message.
  */
 export const OriginSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandboxes, 19);
+  messageDesc(file_berth_v1_sandboxes, 23);
+
+/**
+ * Describes the enum berth.v1.WaitUntil.
+ */
+export const WaitUntilSchema = /*@__PURE__*/
+  enumDesc(file_berth_v1_sandboxes, 0);
+
+/**
+ * WaitUntil is how far a creation has come.
+ *
+ * @generated from enum berth.v1.WaitUntil
+ */
+export const WaitUntil = /*@__PURE__*/
+  tsEnum(WaitUntilSchema);
 
 /**
  * Describes the enum berth.v1.LogStream.
  */
 export const LogStreamSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandboxes, 0);
+  enumDesc(file_berth_v1_sandboxes, 1);
 
 /**
  * LogStream is one of a container's two outputs.
@@ -170,7 +212,7 @@ export const LogStream = /*@__PURE__*/
  * Describes the enum berth.v1.OriginKind.
  */
 export const OriginKindSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandboxes, 1);
+  enumDesc(file_berth_v1_sandboxes, 2);
 
 /**
  * OriginKind is the kind of source that a value of config.json has.

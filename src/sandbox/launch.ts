@@ -1,0 +1,274 @@
+/** What create and start have in common: from a record to a sandbox whose apps have all been started. */
+
+import { mkdirSync } from "node:fs";
+import { missingOnNode, refuseUnenforced, rlimitCeiling } from "../bundle/enforcement.ts";
+import type { OciSeccomp } from "../bundle/oci.ts";
+import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
+import { writeBundle } from "../bundle/write.ts";
+import { BerthError, toBerthError, type Violation } from "../errors.ts";
+import type { PinnedImage, UserDatabase } from "../image/image.ts";
+import { readUserDatabase, readUserDatabaseOfLayout } from "../image/users.ts";
+import { launchMonitor } from "../monitor/conmon.ts";
+import { type AdmittedRequest, admitUsers, dependingOnImages } from "../policy/admission.ts";
+import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
+import { runtimeFor } from "../runtime/registry.ts";
+import type { AdapterName, ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
+import { admitAgain } from "./admit.ts";
+import { nodeArchitecture } from "./node-architecture.ts";
+import { allContainers, type ContainerRecord, type SandboxRecord } from "./record.ts";
+import type { Live, Operation } from "./operations.ts";
+import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
+import { readSeccompProfiles } from "./seccomp-profiles.ts";
+import { stopSignalNumber } from "./signals.ts";
+import type { ContainerSpec } from "./spec.ts";
+import { moveTo } from "./state.ts";
+import { teardown } from "./teardown.ts";
+
+/** How a story comes by the image of a container. */
+export type FindImage = (container: ContainerRecord) => Promise<PinnedImage>;
+
+/**
+ * Makes and starts everything of a sandbox and moves it to RUNNING. What it throws names stage and container; what had been made by
+ * then is for `teardown` to undo, which knows it all by the record's ids. Until the state is CREATING nothing of the sandbox is touched.
+ */
+export async function launch(rooms: Rooms, live: Live, operation: Operation, findImage: FindImage): Promise<void> {
+  const { record } = live;
+  record.stages = operation.stages;
+  const admitted = await operation.step("admission", () => admitAgain(record, rooms.policy.current, rooms.config));
+  const resolved = await operation.step("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
+  refuseWhatNodeCannotGive(rooms, record, resolved);
+  const seccompProfiles = await operation.step("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
+  const images = await operation.step("image", () => findImages(record, findImage));
+  const users = await operation.step("policy", () => admitUsersOf(admitted, images));
+  const layers = await operation.step("unpack", () => unpackLayers(rooms, images));
+
+  record.runtime = resolved;
+  forgetLastRun(record);
+  moveTo(record, "CREATING");
+  await operation.intend("rootfs");
+
+  // Whatever an earlier run, or a try that was cut off, has left: it would be in the way.
+  if (operation.verb === "start" || operation.record.args.attempts) await operation.step("clear", () => clear(rooms, live));
+  const places = await operation.step("rootfs", () => mountRootfs(rooms, record, layers));
+  const namespaces = await operation.step("namespaces", () => rooms.namespaces.create(record.id));
+  await operation.step("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
+  const rendered = await operation.step("render", () =>
+    renderBundles(rooms, record, { images, users, seccompProfiles, places, namespaces }),
+  );
+  await operation.step("bundles", () => writeBundles(rooms, record, rendered));
+
+  const runtime = runtimeFor(resolved, record.id, record.spec);
+  const create = (container: ContainerRecord): Promise<void> => createContainer(rooms, record, container, runtime);
+  const start = (container: ContainerRecord): Promise<void> => startContainer(rooms, record, container, runtime);
+  const createApps = async (): Promise<void> => {
+    await forEachOf(record.containers, (app) => operation.step("app-create", () => create(app), app.name));
+  };
+  // Namespaces and cgroups stand before pause, so that what does not need pause itself is made beside it.
+  const createPause = operation.step("pause-create", () => create(record.pause));
+  const pauseStarted = createPause.then(() => operation.step("pause-start", () => start(record.pause)));
+  const appsCreated = runtime.appsNeedPause ? createPause.then(createApps) : createApps();
+  await allOf([pauseStarted, appsCreated]);
+  await operation.created();
+  for (const app of record.containers) await operation.step("app-start", () => start(app), app.name);
+
+  record.startedAt = new Date().toISOString();
+  moveTo(record, "RUNNING");
+}
+
+async function clear(rooms: Rooms, live: Live): Promise<void> {
+  live.watching?.abort();
+  delete live.watching;
+  await teardown(rooms, live.record);
+}
+
+function forgetLastRun(record: SandboxRecord): void {
+  for (const container of allContainers(record)) {
+    container.state = "WAITING";
+    container.reason = "";
+    for (const key of ["exitCode", "startedAt", "finishedAt", "monitor", "process"] as const) delete container[key];
+  }
+  delete record.startedAt;
+  delete record.finishedAt;
+}
+
+/** Waits for all, also when one fails: an undo must not begin beside what still runs. Throws the first error. */
+async function allOf(promises: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(promises);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed) throw failed.reason;
+}
+
+/** More at once only make each of them slower. */
+const PARALLEL_CREATES = 4;
+
+async function forEachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const work = async (): Promise<void> => {
+    for (const item of queue) await act(item);
+  };
+  await allOf(Array.from({ length: Math.min(PARALLEL_CREATES, items.length) }, work));
+}
+
+/** What runc and crun die of when berthd itself does not have it is refused before anything is touched. */
+function refuseWhatNodeCannotGive(rooms: Rooms, record: SandboxRecord, { adapter }: ResolvedRuntime): void {
+  const violations = record.spec.containers.flatMap((container, index) => [
+    ...lackingCapabilities(rooms, container, index, adapter),
+    ...highRlimits(rooms, container, index, adapter),
+  ]);
+  if (violations.length === 0) return;
+  const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value}: ${rule} (${allowed})`).join("; ");
+  throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations, stage: "runtime" });
+}
+
+function lackingCapabilities(rooms: Rooms, { securityContext }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
+  const { capabilities } = securityContext;
+  return missingOnNode(capabilities, adapter, rooms.node).map((name) => {
+    const asked = capabilities.add.includes(name) || capabilities.add.includes("ALL");
+    return {
+      field: `spec.containers[${index}].securityContext.capabilities.${asked ? "add" : "drop"}`,
+      rule: `berthd's own bounding set lacks it, so ${adapter} cannot give it`,
+      value: name,
+      allowed: `${asked ? "leave it out" : "drop it, as every container has it by default"}, give berthd the capability, or use runtime class runsc`,
+    };
+  });
+}
+
+function highRlimits(rooms: Rooms, { rlimits }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
+  return rlimits.flatMap((limit, position) => {
+    const highest = rlimitCeiling(limit, adapter, rooms.node);
+    if (highest === undefined) return [];
+    return [
+      {
+        field: `spec.containers[${index}].rlimits[${position}].hard`,
+        rule: `is above berthd's own hard limit of ${limit.type}, so ${adapter} cannot give it`,
+        value: String(limit.hard),
+        allowed: `at most ${highest}; else start berthd with a higher limit, or use runtime class runsc`,
+      },
+    ];
+  });
+}
+
+/** By container name. */
+type Images = ReadonlyMap<string, PinnedImage>;
+
+async function findImages(record: SandboxRecord, find: FindImage): Promise<Images> {
+  const images = new Map<string, PinnedImage>();
+  for (const container of record.containers) {
+    const image = await find(container).catch((error: unknown) => {
+      throw toBerthError(error).at({ container: container.name });
+    });
+    images.set(container.name, image);
+    container.imageDigest = image.digest;
+    container.layers = image.layers.map((layer) => layer.chainId);
+    container.stopSignal = stopSignalNumber(image.config.stopSignal);
+  }
+  return images;
+}
+
+/**
+ * Refuses users and groups of the images that policy does not allow, while nothing stands yet. What it read of the images is what is
+ * rendered from; nothing is read, and nothing answered, where policy has nothing to say about it.
+ */
+async function admitUsersOf(admitted: AdmittedRequest, images: Images): Promise<ReadonlyMap<string, UserDatabase>> {
+  if (dependingOnImages(admitted).length === 0) return new Map();
+  const read = await Promise.all([...images].map(async ([name, image]) => [name, await readUserDatabaseOfLayout(image)] as const));
+  const users = new Map(read);
+  admitUsers(admitted, new Map([...images].map(([name, { config }]) => [name, { config, users: users.get(name) ?? {} }])));
+  return users;
+}
+
+/** Layer folders by container name, lowest first. */
+async function unpackLayers(rooms: Rooms, images: Images): Promise<ReadonlyMap<string, string[]>> {
+  const unpacked = await Promise.all([...images].map(async ([name, image]) => [name, await rooms.layers.unpack(image)] as const));
+  for (const image of images.values()) rooms.pinnedImages.keep(image);
+  return new Map(unpacked);
+}
+
+function mountRootfs(rooms: Rooms, record: SandboxRecord, layers: ReadonlyMap<string, string[]>): ReadonlyMap<string, ContainerPlace> {
+  return new Map(record.containers.map(({ id, name }) => [name, { id, rootfs: rooms.rootfs.mount(id, layers.get(name) ?? []) }]));
+}
+
+interface Made {
+  readonly images: Images;
+  /** Of the images, where they were read already. */
+  readonly users: ReadonlyMap<string, UserDatabase>;
+  readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
+  readonly places: ReadonlyMap<string, ContainerPlace>;
+  readonly namespaces: { net: string; ipc: string; uts: string };
+}
+
+function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, seccompProfiles, places, namespaces }: Made): RenderResult {
+  if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
+  const { adapter, traits } = record.runtime;
+  const withUsers = [...images].map(([name, { config, digest }]) => {
+    return [name, { config, digest, users: users.get(name) ?? readUserDatabase(places.get(name)?.rootfs ?? "") }] as const;
+  });
+  return render({
+    request: { metadata: record, spec: record.spec },
+    defaulted: new Map(Object.entries(record.defaulted ?? {})),
+    adapter,
+    capabilityMode: rooms.config.capabilityMode,
+    traits,
+    node: rooms.node,
+    images: new Map(withUsers),
+    seccompProfiles,
+    architecture: nodeArchitecture(),
+    pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
+    places,
+    namespaces,
+    cgroup: traits.ignoreCgroups ? undefined : sandboxCgroup(rooms, record.id),
+  });
+}
+
+function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {
+  if (record.spec.requireEnforcement) refuseUnenforced(record.spec.containers, rendered.enforcement);
+  for (const bundle of rendered.bundles) writeBundle(rooms.paths.bundles(record.id), bundle);
+  record.enforcement = [...rendered.enforcement];
+  record.warnings = [...rendered.warnings];
+}
+
+async function createContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
+  const target = runtimeContainer(rooms, record, container);
+  mkdirSync(target.root, { recursive: true, mode: 0o700 });
+  const { monitor, process } = await launchMonitor({
+    containerId: container.id,
+    runtime: runtime.createCommand(target),
+    bundle: target.bundle,
+    dir: target.dir,
+    log: rooms.paths.log(record.id, container.name),
+    procsFiles: rooms.cgroups.procsFiles(monitorCgroup(rooms, record)),
+    timeoutMs: COMMAND_TIMEOUT_MS,
+  }).catch((error: unknown) => {
+    throw explainStart(error, container, record);
+  });
+  container.monitor = monitor;
+  container.process = process;
+  container.state = "CREATED";
+}
+
+async function startContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
+  await runtime.start(runtimeContainer(rooms, record, container)).catch((error: unknown) => {
+    throw explainStart(error, container, record);
+  });
+  container.state = "RUNNING";
+  container.startedAt = new Date().toISOString();
+}
+
+/** Tells a command that cannot be run, which the caller can mend, from a runtime that fails. */
+function explainStart(thrown: unknown, container: ContainerRecord, record: SandboxRecord): BerthError {
+  const error = toBerthError(thrown);
+  const text = `${error.message}\n${error.detail.logTail ?? ""}`;
+  if (container === record.pause || error.reason !== "RuntimeFailed") return error;
+  if (
+    !/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load|open executable/i.test(
+      text,
+    )
+  )
+    return error;
+  return new BerthError("StartFailed", `the command of container ${container.name} cannot be run: ${error.message}`, error.detail);
+}
+
+/** The monitors' own group beside those of the containers: a v2 group with groups in it holds no processes. */
+export function monitorCgroup(rooms: Rooms, record: SandboxRecord): string {
+  return `${sandboxCgroup(rooms, record.id)}/monitor`;
+}
