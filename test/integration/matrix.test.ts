@@ -51,6 +51,7 @@ beforeAll(async () => {
     "etc/group": GROUPS,
     "effects/effects": { content: effects, mode: 0o755 },
     "effects/setuid": { content: effects, mode: 0o4755 },
+    "effects/open": { directory: true as const, mode: 0o777 },
     "effects/mode-0000": { content: "secret", mode: 0 },
     "effects/group-77": { content: "shared", mode: 0o640, gid: 77 },
     "supervisor/supervisor": { content: readFileSync(staticProgram("supervisor")), mode: 0o755 },
@@ -277,6 +278,8 @@ function holds({ property, requested }: Enforcement, { init, child, tried }: Tol
       return both(({ uids }) => uids.every((uid) => uid === Number(requested)));
     case "runAsGroup":
       return both(({ gids }) => gids.every((gid) => gid === Number(requested)));
+    case "runAsNonRoot":
+      return both(({ uids }) => !uids.includes(0));
     case "supplementalGroups":
       return both(({ groups }) => names.every((group) => groups.includes(Number(group))));
     case "supplementalGroupsPolicy":

@@ -206,6 +206,19 @@ export const GRANTS: readonly GrantCase[] = [
     shows: ["seccomp", "new-userns", "use-keyring"],
   },
   {
+    name: "restricted",
+    what: "all that the level restricted asks for, and a read-only root",
+    securityContext: {
+      ...AS_1000,
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: RUNTIME_DEFAULT,
+    },
+    shows: ["write-root", "mkdir", "setuid-program", "no-new-privs", "seccomp", "new-userns", "use-keyring"],
+  },
+  {
     // Root that no permission of a file stops, only what masks.
     name: "masked-paths",
     what: "masked and read-only paths, for root with DAC_OVERRIDE",
