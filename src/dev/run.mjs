@@ -1,5 +1,6 @@
-// `npm run quickstart`, `npm test`, `npm run test:conformance` and `npm run bench`: makes the machine ready under whatever Node started this, then
+// `npm run quickstart`, `npm test`, `npm run test:conformance`, `npm run test:long` and `npm run bench`: makes the machine ready under whatever Node started this, then
 // goes on under the pinned Node.
+import { globSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { STATIC_CHECKS, runChecks } from "./test/checks.mjs";
 import { runVitest } from "./test/vitest.mjs";
@@ -19,6 +20,7 @@ const COMMANDS = {
   check: async () => ((await runChecks(STATIC_CHECKS)) === 0 ? 0 : 1),
   conformance: runConformance,
   test: runTests,
+  long: runProperties,
 };
 
 /** @param {string} line */
@@ -53,6 +55,17 @@ async function runTests(args) {
   const failed = tests.failed + failedChecks;
   console.log(`\n${tests.passed} passed, ${failed} failed`);
   return failed === 0 && tests.ok ? 0 : 1;
+}
+
+/** Cases of each property in a long run. */
+const LONG_RUNS = 100_000;
+
+/** The properties that are tried as often as one says, with very many cases. */
+async function runProperties() {
+  await setup();
+  const files = globSync("test/**/*.test.ts").filter((file) => readFileSync(file, "utf8").includes("support/property.ts"));
+  const env = { ...process.env, BERTH_TEST_RUNS: String(LONG_RUNS) };
+  return runToEnd("vitest", ["run", "--project", "unit", "--testTimeout", String(60 * 60_000), ...files], env);
 }
 
 /** Path of the current runsc, or nothing where it cannot be built; in CI that is an error. */

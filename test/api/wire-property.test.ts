@@ -7,6 +7,7 @@ import { BerthError } from "../../src/errors.ts";
 import { SandboxSpecSchema, ObjectMetaSchema } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { Sandboxes, SandboxesCreateRequestSchema } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
+import { runs } from "../support/property.ts";
 
 /** Words that come near to what is right, so that random documents get deep. */
 const word = fc.oneof(
@@ -120,7 +121,7 @@ test("random messages are parsed, or refused with violations", () => {
       const again = create(SandboxesCreateRequestSchema, sandboxMessages(parsed as never));
       expect(readSandboxRequest(again)).toEqual(parsed);
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
 
@@ -132,7 +133,7 @@ test("random bytes are decoded or refused, and never throw where grpc-js would a
       if ("message" in decoded) expectTyped(() => readSandboxRequest(fromBinary(SandboxesCreateRequestSchema, bytes)));
       else expect(decoded.fault).toContain("berth.v1.SandboxesCreateRequest");
     }),
-    { numRuns: 5000 },
+    runs(5000),
   );
 });
 
@@ -149,7 +150,7 @@ test("random JSON that the protobuf mapping takes is parsed, or refused with vio
       taken += 1;
       expectTyped(() => readSandboxRequest(message));
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
   expect(taken).toBeGreaterThan(0);
 });

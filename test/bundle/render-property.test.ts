@@ -3,10 +3,12 @@ import { expect, test } from "vitest";
 import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
 import type { OciConfig } from "../../src/bundle/oci.ts";
 import { type RenderInput, render } from "../../src/bundle/render.ts";
+import { parseSandboxRequest, type SandboxRequest } from "../../src/sandbox/spec.ts";
 import { inputs, MAX_ID } from "./arbitraries.ts";
 import { ADAPTERS, configOf, renderInput } from "./rendering.ts";
+import { runs } from "../support/property.ts";
 
-const RUNS = { numRuns: 400 };
+const RUNS = runs(400);
 
 const appsOf = (input: RenderInput): OciConfig[] => {
   const result = render(input);
@@ -33,6 +35,31 @@ test("nothing in a spec changes a byte of pause", () => {
       const [pause] = render(input).bundles;
       expect(pause?.container).toBe("pause");
       expect(pause?.configJson).toBe(plain.get(input.adapter));
+    }),
+    RUNS,
+  );
+});
+
+/** The request as a document whose containers, and which itself, say only this about security. */
+function withSecurity({ metadata, spec }: SandboxRequest, sandbox: object, container: object): SandboxRequest {
+  const {
+    securityContext: _common,
+    containers,
+    ...rest
+  } = JSON.parse(JSON.stringify(spec)) as { securityContext: object; containers: object[] };
+  const plain = containers.map((each) => ({ ...each, securityContext: undefined, ...container }));
+  return parseSandboxRequest({ metadata, spec: { ...rest, ...sandbox, containers: plain } });
+}
+
+test("an empty security context, of either level, changes nothing", () => {
+  const capabilities = { add: [], drop: ["", " "], ambient: "never" };
+  fc.assert(
+    fc.property(inputs, (input) => {
+      const none = render({ ...input, request: withSecurity(input.request, {}, {}) });
+      for (const securityContext of [{}, { capabilities }]) {
+        const empty = withSecurity(input.request, { securityContext: {} }, { securityContext });
+        expect(render({ ...input, request: empty })).toStrictEqual(none);
+      }
     }),
     RUNS,
   );
@@ -95,7 +122,7 @@ test("what is written is what JSON reads back, numbers beyond 2^53 aside", () =>
         expect({ ...read, rlimits: [] }).toEqual({ ...process, rlimits: [] });
       }
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });
 
@@ -105,6 +132,6 @@ test("what is not enforced is warned about, once for each entry", () => {
       const { enforcement, warnings } = render(input);
       expect(warnings).toHaveLength(enforcement.filter((entry) => !entry.enforced).length);
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });

@@ -5,6 +5,7 @@ import { LEVELS, type Level } from "../../src/policy/control.ts";
 import { CONTROLS, controlViolations, levelViolations, sandboxAsPod } from "../../src/policy/levels.ts";
 import { BASELINE_CASES, RESTRICTED_CASES } from "./controls.ts";
 import { CONTAINER_LISTS, type Manifest, plainPod, restrictedPod, withField } from "./pods.ts";
+import { runs } from "../support/property.ts";
 
 const CASES = [...BASELINE_CASES, ...RESTRICTED_CASES];
 
@@ -211,7 +212,7 @@ test("what restricted admits baseline admits, and what baseline admits privilege
       expect([...(baseline ?? [])].filter((field) => !restricted?.has(field))).toEqual([]);
       if (restricted?.size === 0) admitted += 1;
     }),
-    { numRuns: 3000 },
+    runs(3000),
   );
   expect(admitted).toBeGreaterThan(100);
 });
@@ -224,6 +225,6 @@ test("a level answers for whatever it is given", () => {
           for (const violation of levelViolations(pod, level)) expect(violation.value.length).toBeLessThanOrEqual(200);
       }
     }),
-    { numRuns: 1000 },
+    runs(1000),
   );
 });

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { stringify } from "yaml";
 import { BerthError, type Violation } from "../../src/errors.ts";
 import { readSandboxDocument, type SandboxDocument } from "../../src/sandbox/document.ts";
+import { runs } from "../support/property.ts";
 
 function refused(text: string, namespace?: string): readonly Violation[] {
   try {
@@ -371,6 +372,6 @@ test("whatever text stands in the file, it is read or refused with violations", 
         expect((error as BerthError).detail.violations?.length).toBeGreaterThan(0);
       }
     }),
-    { numRuns: 3000 },
+    runs(3000),
   );
 });

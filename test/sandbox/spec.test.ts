@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { BerthError, type Violation } from "../../src/errors.ts";
 import { parseSandboxRequest, type SandboxRequest } from "../../src/sandbox/spec.ts";
 import { rlimits } from "../bundle/arbitraries.ts";
+import { runs } from "../support/property.ts";
 
 const SHELL = { name: "web", image: "oci:/images/busybox" };
 const withMetadata = (metadata: object) => ({ metadata: { name: "box", ...metadata }, spec: { containers: [SHELL] } });
@@ -464,7 +465,7 @@ test("whatever JSON comes, it is parsed or refused with violations that have all
         for (const { rule, value, allowed } of detail.violations ?? []) expect([rule, value, allowed]).not.toContain("");
       }
     }),
-    { numRuns: 3000 },
+    runs(3000),
   );
 });
 
@@ -535,6 +536,6 @@ test("a parsed request that is printed and parsed again is the same", () => {
       const parsed = parseSandboxRequest(input);
       expect(parseSandboxRequest(JSON.parse(JSON.stringify(parsed)))).toStrictEqual(parsed);
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });
