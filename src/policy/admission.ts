@@ -7,6 +7,7 @@ import { policyRefused, show, toBerthError, type Violation } from "../errors.ts"
 import type { UserDatabase } from "../image/image.ts";
 import type { SandboxRequest, SandboxSpec } from "../sandbox/spec.ts";
 import { conflicts, type Defaulted, withDefaults } from "./defaults.ts";
+import { withFields } from "./place.ts";
 import { levelViolations, sandboxAsPod } from "./levels.ts";
 import {
   type Asked,
@@ -39,12 +40,17 @@ export function admit(asked: Defaulted, policy: NodePolicy, runtimeClass: Policy
   return { ...asked, policy, runtimeClass };
 }
 
-/** Everything that the policy refuses, as far as can be known without the images. */
-export function policyViolations(asked: Defaulted, policy: NodePolicy, runtimeClass: PolicyClass): Violation[] {
+/**
+ * Everything that the policy refuses, as far as can be known without the images. `pod` is a manifest to hold against the level in place of
+ * the request, which may say more than berth reads; what the node adds is filled in.
+ */
+export function policyViolations(asked: Defaulted, policy: NodePolicy, runtimeClass: PolicyClass, pod?: unknown): Violation[] {
   const { spec } = asked.request;
+  const parsed = sandboxAsPod(asked.request);
+  const manifest = pod === undefined ? parsed : withFields(pod, [...asked.defaulted.keys()], parsed);
   return [
     ...conflicts(asked),
-    ...levelViolations(sandboxAsPod(asked.request), policy.level).map((violation) => ({
+    ...levelViolations(manifest, policy.level).map((violation) => ({
       ...violation,
       rule: `${violation.rule}: ${sourceOf(policy, "level")}`,
     })),

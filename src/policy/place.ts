@@ -43,3 +43,23 @@ function entries({ field, value, fault }: Place): Place[] {
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+/** A copy of the manifest in which fields such as spec.containers[0].name are as in another; what is in the way is left as it is. */
+export function withFields(manifest: unknown, fields: readonly string[], other: unknown): unknown {
+  let copy = manifest;
+  for (const field of fields) {
+    const steps = field.split(/[.[\]]+/).filter((step) => step !== "");
+    copy = copied(copy, steps, other);
+  }
+  return copy;
+}
+
+function copied(manifest: unknown, [step, ...rest]: readonly string[], other: unknown): unknown {
+  if (step === undefined) return other;
+  if (Array.isArray(manifest)) {
+    const from: unknown = Array.isArray(other) ? other[Number(step)] : undefined;
+    return manifest.map((entry: unknown, index) => (String(index) === step ? copied(entry, rest, from) : entry));
+  }
+  if (!isObject(other) || !(manifest === undefined || manifest === null || isObject(manifest))) return manifest;
+  return { ...manifest, [step]: copied(manifest?.[step], rest, other[step]) };
+}

@@ -2,7 +2,8 @@
 
 import { RENDER_TRAITS } from "../bundle/render.ts";
 import type { BerthConfig, RuntimeClassConfig } from "../config.ts";
-import { type AdmittedRequest, admit, applyDefaults } from "../policy/admission.ts";
+import { type AdmittedRequest, admit, applyDefaults, dependingOnImages, policyViolations } from "../policy/admission.ts";
+import type { Violation } from "../errors.ts";
 import type { PolicyClass } from "../policy/limits.ts";
 import type { NodePolicy } from "../policy/policy.ts";
 import { findClass } from "../runtime/registry.ts";
@@ -20,6 +21,21 @@ export function admitAgain(record: SandboxRecord, policy: NodePolicy, config: Be
   const request = { metadata: { namespace: record.namespace, name: record.name, labels: record.labels }, spec: record.spec };
   const asked = { request, defaulted: new Map(Object.entries(record.defaulted ?? {})) };
   return admit(asked, policy, policyClass(findClass(config, record.spec.runtimeClassName)));
+}
+
+/** What a policy makes of a document without looking at images: what it refuses, and which fields only the images can fill in. */
+export function examineRequest(
+  request: SandboxRequest,
+  pod: unknown,
+  policy: NodePolicy,
+  config: BerthConfig,
+): { violations: Violation[]; open: string[] } {
+  const asked = applyDefaults(request, policy);
+  const runtimeClass = policyClass(findClass(config, asked.request.spec.runtimeClassName));
+  return {
+    violations: policyViolations(asked, policy, runtimeClass, pod),
+    open: dependingOnImages({ ...asked, policy, runtimeClass }),
+  };
 }
 
 export function policyClasses(config: BerthConfig): PolicyClass[] {

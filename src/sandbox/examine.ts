@@ -3,12 +3,15 @@
 import { BerthError, type Violation } from "../errors.ts";
 import { sandboxAsPod } from "../policy/levels.ts";
 import { type OpenedDocument, openDocument, type ReadingOptions } from "./document.ts";
-import { isNotImplemented } from "./pod.ts";
+import { isNotImplemented, isObject } from "./pod.ts";
+import { parseSandboxRequest, type SandboxRequest } from "./spec.ts";
 import { parseTogether } from "./together.ts";
 
 export interface Examination {
   /** In the shape of a Pod, for admission; undefined when the text is no document of a kind that berth reads. */
   readonly pod: unknown;
+  /** What of it berth reads; undefined when that has faults. */
+  readonly request: SandboxRequest | undefined;
   /** Wrong for everybody. */
   readonly faults: readonly Violation[];
   /** Right, and yet berth would refuse it: fields and values that it does not implement. */
@@ -19,7 +22,7 @@ export interface Examination {
 /** Never throws, whatever the text is. */
 export function examineDocument(text: string, filename: string, options: ReadingOptions = {}): Examination {
   const [opened, faults] = attempt(() => openDocument(text, filename, options));
-  return opened === undefined ? { pod: undefined, faults, notImplemented: [], warnings: [] } : examineOpened(opened);
+  return opened === undefined ? { pod: undefined, request: undefined, faults, notImplemented: [], warnings: [] } : examineOpened(opened);
 }
 
 function examineOpened({ kind, manifest, sandbox, violations, warnings }: OpenedDocument): Examination {
@@ -28,10 +31,24 @@ function examineOpened({ kind, manifest, sandbox, violations, warnings }: Opened
   const unnamed = (sorted.get("name") ?? []).map(({ field, rule, value }) => `${field} ${rule} (found ${value}): run would refuse it`);
   return {
     pod: kind === "Pod" ? manifest : sandboxAsPod(manifest),
+    request: sorted.has("fault") ? undefined : lenientRequest(sandbox),
     faults: sorted.get("fault") ?? [],
     notImplemented: sorted.get("not implemented") ?? [],
     warnings: [...warnings, ...unnamed],
   };
+}
+
+/** The request as if its name were there and images could come from a registry: neither is a fault here. */
+function lenientRequest(sandbox: unknown): SandboxRequest | undefined {
+  const { metadata, spec } = isObject(sandbox) ? sandbox : {};
+  if (!isObject(spec) || !Array.isArray(spec["containers"])) return undefined;
+  const containers = spec["containers"].filter(isObject);
+  const local = containers.map((container) => ({ ...container, image: "oci:/any" }));
+  const named = { ...(isObject(metadata) ? metadata : {}), name: "template" };
+  const [request] = attempt(() => parseSandboxRequest({ metadata: named, spec: { ...spec, containers: local } }));
+  if (!request) return undefined;
+  const asWritten = request.spec.containers.map((container, index) => ({ ...container, image: String(containers[index]?.["image"]) }));
+  return { ...request, spec: { ...request.spec, containers: asWritten } };
 }
 
 /** A template may have no name yet, or one that is replaced. */

@@ -340,7 +340,7 @@ test.for([
   [["render", "-f", "x", "--image-config", "a=1", "--image-config", "a=2"], 2],
   [["check"], 2],
   [["check", "-f", "x", "--level", "strict"], 2],
-  [["check", "-f", "x", "--policy", "y"], 2],
+  [["check", "-f", "x", "--policy"], 2],
   [["--help"], 0],
   [["help", "run"], 0],
   [["--version"], 0],

@@ -1,6 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { makeScratch } from "../support/scratch.ts";
 
 const BERTH = fileURLToPath(new URL("../../src/cli/berth.ts", import.meta.url));
 
@@ -145,4 +148,76 @@ test("a file that cannot be read is a failure", () => {
   const { status, stdout } = spawnSync(BERTH, ["check", "-f", "/nowhere/a.yaml", "-o", "json"], { encoding: "utf8" });
   expect(status).toBe(1);
   expect(JSON.parse(stdout)).toMatchObject({ code: "INVALID_ARGUMENT", reason: "InvalidRequest" });
+});
+
+/** What check tells with a policy.yaml of this text. */
+function checkPolicy(text: string, input: unknown, ...args: readonly string[]): { code: number | null; [key: string]: unknown } {
+  using scratch = makeScratch();
+  const policy = join(scratch.path, "policy.yaml");
+  writeFileSync(policy, text);
+  return checkJson(input, "--config", "/dev/null", "--policy", policy, ...args);
+}
+
+const HARDENED = `level: restricted
+limits:
+  registries: [registry.example/*, "oci:/srv/*"]
+defaults:
+  runAsNonRoot: true
+  allowPrivilegeEscalation: false
+  seccompProfile: {type: RuntimeDefault}
+  capabilities: {drop: [ALL]}
+`;
+
+test("a policy is held against the file with its defaults, level and limits, registries of images that berth cannot fetch included", () => {
+  expect(checkPolicy(HARDENED, pod({}, { image: "registry.example/team/web" }))).toMatchObject({
+    code: 0,
+    level: "restricted",
+    policy: expect.stringMatching(/policy\.yaml$/),
+    admitted: true,
+    violations: [],
+    notImplemented: [{ field: "spec.containers[0].image" }],
+  });
+  const hostNetwork = pod({ hostNetwork: true, runtimeClassName: "runc" }, { image: "docker.io/web", ...adding("NET_ADMIN") });
+  expect(checkPolicy(HARDENED, hostNetwork)).toMatchObject({
+    code: 1,
+    admitted: false,
+    violations: [
+      { field: "spec.hostNetwork", rule: "baseline does not admit it (Host Namespaces): policy.yaml:1 level" },
+      { field: "spec.containers[0].securityContext.capabilities.add[0]", rule: expect.stringContaining("policy.yaml:1 level") },
+      { field: "spec.containers[0].securityContext.capabilities.add[0]", rule: expect.stringContaining("built-in limits.capabilities") },
+      {
+        field: "spec.containers[0].image",
+        rule: "is more than the node allows (policy.yaml:3 limits.registries)",
+        value: '"docker.io/web"',
+      },
+    ],
+    notImplemented: [{ field: "spec.hostNetwork" }, { field: "spec.containers[0].image" }],
+  });
+});
+
+test("--level stands in place of the policy's own", () => {
+  expect(checkPolicy("level: privileged", sandbox(), "--level", "restricted")).toMatchObject({
+    code: 1,
+    level: "restricted",
+    violations: expect.arrayContaining([expect.objectContaining({ rule: expect.stringMatching(/: --level$/) })]),
+  });
+  expect(checkPolicy(HARDENED, sandbox({ securityContext: { runAsNonRoot: false } }), "--level", "privileged")).toMatchObject({ code: 0 });
+});
+
+test("what only the image can say is told as open, a user that the file names is held against the limits", () => {
+  const policy = "limits: {userIds: [{min: 1000, max: 1999}]}";
+  const warnings = [expect.stringMatching(/^spec\.containers\[0\]\.securityContext\.runAsUser: the image decides/)];
+  expect(checkPolicy(policy, sandbox())).toMatchObject({ code: 0, admitted: true, warnings });
+  const asRoot = checkPolicy(policy, sandbox({ securityContext: { runAsUser: 0 } }));
+  expect(asRoot).toMatchObject({ code: 1, warnings: [], violations: [{ value: "0", allowed: "1000 to 1999" }] });
+});
+
+test("a file with faults is held against the level alone, and that is told", () => {
+  const faulty = checkPolicy(HARDENED, sandbox({ securityContext: { runAsUser: -1 } }));
+  expect(faulty).toMatchObject({ code: 1, warnings: [expect.stringContaining("the document has faults")] });
+  expect(faulty["faults"]).toHaveLength(1);
+});
+
+test("a wrong policy is a failure that names the fault", () => {
+  expect(checkPolicy("limit: {}", sandbox())).toMatchObject({ code: "INVALID_ARGUMENT", violations: [{ field: "limit" }] });
 });

@@ -22,6 +22,7 @@ export function policyOf(policy: unknown): NodePolicy {
 interface Spec {
   readonly containers?: readonly object[];
   readonly runtimeClassName?: string;
+  readonly securityContext?: object;
 }
 
 /** A spec whose containers have names and images by themselves; one that says nothing where it names none. */
