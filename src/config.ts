@@ -69,6 +69,8 @@ const config = z
     defaultRuntimeClass: className.prefault("runsc"),
     /** How the inheritable set is made. */
     capabilityMode: z.enum(["merged", "no-inheritable"]).prefault("merged"),
+    /** What every container starts from: the three of berth, or the 14 that container engines give. */
+    defaultCapabilities: z.enum(["seed", "kubernetes"]).prefault("seed"),
     /** Group of all sandboxes in every cgroup hierarchy. */
     cgroupRoot: matching(
       /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.-]+)+$/,

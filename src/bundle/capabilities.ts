@@ -49,8 +49,29 @@ export const KERNEL_CAPABILITIES = [
 
 export type Capability = (typeof KERNEL_CAPABILITIES)[number];
 
-/** What a container has when nothing is asked for, and what pause always has. */
+/** What a container has when nothing is asked for, unless the node gives more, and what pause always has. */
 export const DEFAULT_CAPABILITIES: readonly Capability[] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+
+/** What a node may give by default: the three above, or what container engines give, which most images that run as root need. */
+export type DefaultCapabilities = "seed" | "kubernetes";
+
+const DEFAULT_SETS: Readonly<Record<DefaultCapabilities, readonly Capability[]>> = {
+  seed: DEFAULT_CAPABILITIES,
+  kubernetes: [
+    ...DEFAULT_CAPABILITIES,
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_NET_RAW",
+    "CAP_SYS_CHROOT",
+    "CAP_MKNOD",
+    "CAP_SETFCAP",
+  ],
+};
 
 /** How the inheritable set is made: equal to the others, or (CVE-2022-24769, CVE-2022-27652) exactly the ambient list. */
 export type CapabilityMode = "merged" | "no-inheritable";
@@ -60,6 +81,8 @@ export interface CapabilityRequest {
   readonly add: readonly (Capability | "ALL")[];
   readonly drop: readonly (Capability | "ALL")[];
   readonly ambient: "never" | "auto" | readonly Capability[];
+  /** What the node starts from; a request never says it. Absent: seed. */
+  readonly defaults?: DefaultCapabilities;
 }
 
 const known = new Set<string>(KERNEL_CAPABILITIES);
@@ -75,11 +98,16 @@ export function normalizeCapability(entry: string): Capability | "ALL" | undefin
   return known.has(name) ? (name as Capability) : undefined;
 }
 
+/** What a container with this request has where it asks for nothing. */
+export function defaultCapabilitiesOf({ defaults = "seed" }: Pick<CapabilityRequest, "defaults">): readonly Capability[] {
+  return DEFAULT_SETS[defaults];
+}
+
 /** The container's final set: default, then ALL in add and drop, then single adds, then single drops. Order: default first, then as added. */
-export function finalCapabilities(request: Pick<CapabilityRequest, "add" | "drop">): Capability[] {
+export function finalCapabilities(request: Pick<CapabilityRequest, "add" | "drop" | "defaults">): Capability[] {
   const dropAll = request.drop.includes("ALL");
   const addAll = request.add.includes("ALL");
-  const base: readonly Capability[] = dropAll ? [] : addAll ? KERNEL_CAPABILITIES : DEFAULT_CAPABILITIES;
+  const base: readonly Capability[] = dropAll ? [] : addAll ? KERNEL_CAPABILITIES : defaultCapabilitiesOf(request);
   const dropped = new Set(request.drop);
   const adds = request.add.filter((entry) => entry !== "ALL");
   return [...new Set([...base, ...adds])].filter((name) => !dropped.has(name));
@@ -92,7 +120,7 @@ export function ambientCapabilities(request: CapabilityRequest, uid: number, fin
     if (uid === 0) return [];
     if (request.add.includes("ALL")) return [...final];
     const asked = new Set<string>(request.add);
-    return final.filter((name) => asked.has(name) || !DEFAULT_CAPABILITIES.includes(name));
+    return final.filter((name) => asked.has(name) || !defaultCapabilitiesOf(request).includes(name));
   }
   const wanted = new Set<string>(request.ambient);
   return final.filter((name) => wanted.has(name));

@@ -3,7 +3,7 @@
 import { BerthError } from "../errors.ts";
 import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
 import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
-import { type Capability, type CapabilityRequest, finalCapabilities } from "./capabilities.ts";
+import { type Capability, type CapabilityRequest, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapabilities } from "./capabilities.ts";
 import type { OciCapabilities, OciSeccomp } from "./oci.ts";
 import { hasOtherErrno } from "./seccomp.ts";
 import { processRlimits, type Rlimit, type RlimitType, rlimitNumber } from "./rlimits.ts";
@@ -52,6 +52,7 @@ export interface EnforcementInput {
 
 export function containerEnforcement(input: EnforcementInput): EnforcementEntry[] {
   return [
+    ...nodeDefaultEntries(input),
     ...addEntries(input),
     ...dropEntries(input),
     ...ambientEntries(input),
@@ -75,6 +76,21 @@ export function rlimitCeiling({ type, hard }: Rlimit, adapter: AdapterName, node
 }
 
 const grantedBy = (input: EnforcementInput): string => (input.adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel");
+
+/** A node that gives more than every container has says so for each. */
+function nodeDefaultEntries(input: EnforcementInput): EnforcementEntry[] {
+  const { capabilities } = input.container.securityContext;
+  if (capabilities.defaults === undefined) return [];
+  const given = new Set(defaultCapabilitiesOf(capabilities));
+  const names = input.sets.bounding.filter((name) => given.has(name) && !DEFAULT_CAPABILITIES.includes(name));
+  const note = "nobody asked for it: drop what is not needed";
+  return about(
+    input,
+    names,
+    { enforced: true, mechanism: `defaultCapabilities: ${capabilities.defaults} of this node`, note },
+    "capabilities",
+  );
+}
 
 function addEntries(input: EnforcementInput): EnforcementEntry[] {
   const { capabilities } = input.container.securityContext;

@@ -1,7 +1,7 @@
 /** Where each value of a rendered config.json comes from. Pure; looks at the same input as render. */
 
 import type { ContainerSpec } from "../sandbox/spec.ts";
-import { type Capability, DEFAULT_CAPABILITIES, finalCapabilities } from "./capabilities.ts";
+import { type Capability, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapabilities } from "./capabilities.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
 import { pointerOf } from "./pointer.ts";
@@ -207,8 +207,10 @@ function capabilityOrigin(subject: Subject, app: App, [set = ""]: readonly strin
   if (Array.isArray(value)) return emptied ? { kind: "node", source: "capabilityMode: no-inheritable" } : byRequest(`${field}.drop`);
   if (set === "ambient" || emptied) return byRequest(`${field}.ambient`);
   const added = request.add.indexOf(value as Capability);
-  if (DEFAULT_CAPABILITIES.includes(value as Capability) && !request.drop.includes("ALL"))
-    return byDefault("capabilities of every container");
+  if (defaultCapabilitiesOf(request).includes(value as Capability) && !request.drop.includes("ALL")) {
+    if (DEFAULT_CAPABILITIES.includes(value as Capability)) return byDefault("capabilities of every container");
+    return { kind: "node", source: `defaultCapabilities: ${request.defaults}` };
+  }
   return byRequest(`${field}.add[${added >= 0 ? added : request.add.indexOf("ALL")}]`);
 }
 

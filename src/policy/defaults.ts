@@ -1,7 +1,7 @@
 /** What a spec that says nothing gets on this node. Pure. */
 
 import * as z from "zod";
-import { finalCapabilities } from "../bundle/capabilities.ts";
+import { type DefaultCapabilities, finalCapabilities } from "../bundle/capabilities.ts";
 import { effectiveSecurity } from "../bundle/security.ts";
 import { show, type Violation } from "../errors.ts";
 import type { ContainerSpec, SandboxRequest, SandboxSecurityContext, SandboxSpec, SecurityContext } from "../sandbox/spec.ts";
@@ -62,6 +62,19 @@ export function withDefaults(request: SandboxRequest, defaults: Defaults, source
     containers: request.spec.containers.map((container, index) => ofContainer(container, `spec.containers[${index}]`, defaults, given)),
   };
   return defaulted.size === 0 ? { request, defaulted } : { request: { ...request, spec }, defaulted };
+}
+
+/** The capabilities that containers start from, where the node gives more than the usual ones. */
+export function withDefaultCapabilities(asked: Defaulted, defaults: DefaultCapabilities): Defaulted {
+  if (defaults === "seed") return asked;
+  const { request } = asked;
+  const containers = request.spec.containers.map((container) => {
+    const { securityContext } = container;
+    return { ...container, securityContext: { ...securityContext, capabilities: { ...securityContext.capabilities, defaults } } };
+  });
+  const fields = containers.map((_container, index) => `spec.containers[${index}].securityContext.capabilities`);
+  const defaulted = new Map([...asked.defaulted, ...fields.map((field) => [field, `defaultCapabilities: ${defaults}`] as const)]);
+  return { request: { ...request, spec: { ...request.spec, containers } }, defaulted };
 }
 
 /** Told of each field that was filled in: its path in the request and the name of the default. */

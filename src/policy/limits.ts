@@ -8,7 +8,7 @@
 
 import * as z from "zod";
 import type { Isolation } from "../bundle/baseline.ts";
-import { type Capability, DEFAULT_CAPABILITIES } from "../bundle/capabilities.ts";
+import { type Capability, defaultCapabilitiesOf } from "../bundle/capabilities.ts";
 import type { OciUser } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import type { SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
@@ -105,14 +105,15 @@ export const LIMITS: { readonly [Name in LimitName]: Limit<LimitValues[Name]> } 
     builtIn: { "own-kernel": ["ALL"], "shared-kernel": BASELINE_CAPABILITIES },
     allowed: (names) => listed(names.map(shortName)),
     exceeding: ({ spec }, allowed) =>
-      ofEach(spec.containers, ({ securityContext }, index) =>
-        ofEach(securityContext.capabilities.add, (name, position) => {
-          const isAllowed = allowed.includes("ALL") || allowed.includes(name) || DEFAULT_CAPABILITIES.includes(name as Capability);
+      ofEach(spec.containers, ({ securityContext }, index) => {
+        const given = defaultCapabilitiesOf(securityContext.capabilities);
+        return ofEach(securityContext.capabilities.add, (name, position) => {
+          const isAllowed = allowed.includes("ALL") || allowed.includes(name) || given.includes(name as Capability);
           return isAllowed
             ? []
             : [{ field: `spec.containers[${index}].securityContext.capabilities.add[${position}]`, value: shortName(name) }];
-        }),
-      ),
+        });
+      }),
   },
   userIds: {
     about: "the user that a container runs as, also when the image gives it",

@@ -4,6 +4,7 @@ import { RENDER_TRAITS } from "../bundle/render.ts";
 import type { BerthConfig, RuntimeClassConfig } from "../config.ts";
 import { type AdmittedRequest, admit, applyDefaults, dependingOnImages, policyViolations } from "../policy/admission.ts";
 import type { Violation } from "../errors.ts";
+import { withDefaultCapabilities } from "../policy/defaults.ts";
 import type { PolicyClass } from "../policy/limits.ts";
 import type { NodePolicy } from "../policy/policy.ts";
 import { findClass } from "../runtime/registry.ts";
@@ -12,7 +13,7 @@ import type { SandboxRequest } from "./spec.ts";
 
 /** The request as it may run: with the node's defaults. Throws RuntimeClassUnknown, or PolicyRefused with every violation. */
 export function admitRequest(request: SandboxRequest, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
-  const asked = applyDefaults(request, policy);
+  const asked = withDefaultCapabilities(applyDefaults(request, policy), config.defaultCapabilities);
   return admit(asked, policy, policyClass(findClass(config, asked.request.spec.runtimeClassName)));
 }
 
@@ -30,7 +31,7 @@ export function examineRequest(
   policy: NodePolicy,
   config: BerthConfig,
 ): { violations: Violation[]; open: string[] } {
-  const asked = applyDefaults(request, policy);
+  const asked = withDefaultCapabilities(applyDefaults(request, policy), config.defaultCapabilities);
   const runtimeClass = policyClass(findClass(config, asked.request.spec.runtimeClassName));
   return {
     violations: policyViolations(asked, policy, runtimeClass, pod),

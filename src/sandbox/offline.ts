@@ -17,7 +17,7 @@ import { parseImageConfig, resolveImage } from "../image/layout.ts";
 import { readUserDatabaseOfLayout } from "../image/users.ts";
 import { NodePaths } from "../paths.ts";
 import { admitUsers } from "../policy/admission.ts";
-import { withoutDefaults } from "../policy/defaults.ts";
+import { withDefaultCapabilities, withoutDefaults } from "../policy/defaults.ts";
 import type { NodePolicy } from "../policy/policy.ts";
 import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
@@ -58,7 +58,7 @@ export interface ExplainedResult extends RenderResult {
  */
 export async function renderOffline(wanted: SandboxRequest, options: OfflineOptions): Promise<ExplainedResult> {
   const admitted = options.policy && admitRequest(wanted, options.policy, options.config);
-  const { request, defaulted } = admitted ?? withoutDefaults(wanted);
+  const { request, defaulted } = admitted ?? withDefaultCapabilities(withoutDefaults(wanted), options.config.defaultCapabilities);
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
   const seccompProfiles = readSeccompProfiles(request.spec, options.config.seccompProfileDir);
   const images = new Map<string, RenderImage>();

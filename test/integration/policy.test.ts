@@ -180,3 +180,15 @@ test("berth render knows the policy that it is given, and no other", async () =>
   expect(run.exitCode).toBe(1);
   expect(run.stderr).toContain("berth: refused by policy\n  spec.containers[0].securityContext.capabilities.add[0]: ");
 });
+
+test.each(CLASSES)("a node that gives the capabilities of container engines: they are in force under $name, and told", async ({ name }) => {
+  await using generous = await TestNode.start({ config: { defaultCapabilities: "kubernetes" } });
+  const container = { name: "app", image: generous.image, command: ["/bin/grep", "CapEff", "/proc/self/status"] };
+  const sandbox = await TestSandbox.create(generous, "plain", { runtimeClassName: name, containers: [container] });
+  await sandbox.completed();
+  // The default of Docker and containerd, as every host with them shows it.
+  expect(await generous.output(sandbox.id, "app")).toBe("CapEff:\t00000000a80425fb\n");
+  expect(sandbox.status.enforcement).toMatchObject([{ property: "securityContext.capabilities", enforced: true }]);
+  await generous.sandboxes.delete({ id: sandbox.id });
+  expect(generous.leftovers()).toEqual([]);
+});

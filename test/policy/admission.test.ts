@@ -1,13 +1,15 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { explain } from "../../src/bundle/explain.ts";
-import { render } from "../../src/bundle/render.ts";
+import { needsRawSockets, render } from "../../src/bundle/render.ts";
 import { admitUsers, dependingOnImages } from "../../src/policy/admission.ts";
 import { LEVELS } from "../../src/policy/control.ts";
 import { BUILT_IN_POLICY } from "../../src/policy/policy.ts";
-import { isSameWish, newRecord } from "../../src/sandbox/record.ts";
+import { admitRequest } from "../../src/sandbox/admit.ts";
+import { renderOffline } from "../../src/sandbox/offline.ts";
+import { isSameWish, newRecord, type SandboxRecord } from "../../src/sandbox/record.ts";
 import { refusal, renderInput, requestOf } from "../bundle/rendering.ts";
-import { admitIn, policyOf, violationsOf } from "./admitting.ts";
+import { admitIn, CONFIG, policyOf, violationsOf } from "./admitting.ts";
 
 const SECURITY = "spec.containers[0].securityContext";
 
@@ -143,6 +145,49 @@ describe("defaults", () => {
     expect(isSameWish(stored, admitted.request)).toBe(false);
     expect(stored.spec).toEqual(JSON.parse(JSON.stringify(admitted.request.spec)));
     expect(stored.defaulted).toEqual(Object.fromEntries(admitted.defaulted));
+  });
+});
+
+describe("a node that gives the capabilities of container engines", () => {
+  const config = { ...CONFIG, defaultCapabilities: "kubernetes" as const };
+  const rendered = async (securityContext: object, runtimeClassName = "runc") => {
+    const request = requestOf([{ securityContext }], { runtimeClassName });
+    const imageConfigs = new Map([["", JSON.stringify({ config: { Cmd: ["sh"] } })]]);
+    const { bundles, enforcement } = await renderOffline(request, { config, imageConfigs, node: undefined });
+    return { provenance: bundles[1]?.provenance ?? [], enforcement };
+  };
+
+  test("says so for each that nobody asked for, in the origins and in the report", async () => {
+    const { provenance, enforcement } = await rendered({ capabilities: { drop: ["NET_RAW"] } });
+    const bounding = provenance.filter(({ pointer }) => pointer.startsWith("/process/capabilities/bounding/"));
+    expect(Map.groupBy(bounding, ({ source }) => source)).toEqual(
+      new Map([
+        ["capabilities of every container", expect.objectContaining({ length: 3 }) as unknown],
+        ["defaultCapabilities: kubernetes", expect.objectContaining({ length: 10 }) as unknown],
+      ]),
+    );
+    expect(enforcement.find(({ property }) => property === "securityContext.capabilities")).toMatchObject({
+      enforced: true,
+      mechanism: "defaultCapabilities: kubernetes of this node",
+      requested: expect.stringMatching(/^CAP_CHOWN .*CAP_SETFCAP$/) as unknown,
+    });
+    expect((await rendered({ capabilities: { drop: ["ALL"] } })).enforcement.map(({ property }) => property)).not.toContain(
+      "securityContext.capabilities",
+    );
+  });
+
+  test("what it gives may be named under any policy, as it is there anyway", () => {
+    const request = (...add: string[]) => requestOf([{ securityContext: { capabilities: { add } } }], { runtimeClassName: "runc" });
+    expect(() => admitRequest(request("NET_RAW", "CHOWN"), policyOf({ limits: { capabilities: [] } }), config)).not.toThrow();
+    expect(() => admitRequest(request("NET_ADMIN"), BUILT_IN_POLICY, config)).toThrow(/NET_ADMIN/);
+  });
+
+  test("a sandbox keeps it, and --net-raw with it, whatever the node gives later", () => {
+    const asked = requestOf([{}]);
+    const admitted = admitRequest(asked, BUILT_IN_POLICY, config);
+    const record = JSON.parse(JSON.stringify(newRecord(asked, "", new Date(0), admitted))) as SandboxRecord;
+    expect(needsRawSockets(record.spec.containers)).toBe(true);
+    expect(isSameWish(record, asked)).toBe(true);
   });
 });
 
