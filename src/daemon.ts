@@ -10,6 +10,7 @@ import { Cgroups } from "./host/cgroups.ts";
 import { sdNotify } from "./host/notify.ts";
 import { PinnedImages } from "./image/pinned.ts";
 import { LayerStore } from "./image/store.ts";
+import { keepCompact } from "./journal/compaction.ts";
 import { Journal } from "./journal/journal.ts";
 import { SandboxNamespaces } from "./network/namespaces.ts";
 import { NodeInventory } from "./observe/inventory.ts";
@@ -20,6 +21,7 @@ import { PolicyFile } from "./policy-file.ts";
 import { RootFilesystems } from "./rootfs/overlay.ts";
 import { preparePauseRootfs } from "./rootfs/pause.ts";
 import { RuntimeRegistry } from "./runtime/registry.ts";
+import { EventFeed } from "./sandbox/event-feed.ts";
 import { faultsIn, noFaults } from "./sandbox/faults.ts";
 import { nodeGrants } from "./sandbox/node-grants.ts";
 import type { Rooms } from "./sandbox/rooms.ts";
@@ -84,10 +86,18 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
 
   await sandboxes.recover();
   const answered = (method: string, code: string, seconds: number): void => metrics.answered(method, code, seconds);
-  const api = await ApiServer.start({ sandboxes, inventory, listen: options.listen, logger: log, answered });
+  const api = await ApiServer.start({
+    sandboxes,
+    events: new EventFeed(journal),
+    inventory,
+    listen: options.listen,
+    logger: log,
+    answered,
+  });
   const admin = await startAdminServer({ listen: options.admin, metrics, unready: () => (api.serving ? [] : ["berthd is shutting down"]) });
   api.setServing(true);
   const watchdog = startWatchdog();
+  const compaction = keepCompact(journal, log);
   sdNotify("READY=1");
   log.info({ listen: options.listen, admin: options.admin, state: paths.state, run: paths.run }, "berthd is ready");
 
@@ -96,6 +106,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     async close() {
       sdNotify("STOPPING=1");
       clearInterval(watchdog);
+      clearInterval(compaction);
       await api.close(CLOSE_GRACE_MS);
       await sandboxes.close();
       await admin.close();

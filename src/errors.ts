@@ -55,6 +55,12 @@ export const ERROR_KINDS = {
     meaning: "A container's command could not be started, such as a program that does not exist.",
   },
   Unavailable: { grpc: 14, http: 503, retryable: true, meaning: "berthd is starting or shutting down." },
+  CursorGone: {
+    grpc: 11,
+    http: 410,
+    retryable: false,
+    meaning: "Events after this cursor are no longer there: `oldest_cursor` is where a watch can go on, or it takes a snapshot.",
+  },
   StorageFull: { grpc: 8, http: 507, retryable: true, meaning: "A disk of the node is full. What cannot be written down is not begun." },
   JournalFailed: {
     grpc: 14,
@@ -95,6 +101,8 @@ export interface ErrorDetail {
   readonly container?: string;
   readonly logTail?: string;
   readonly violations?: readonly Violation[];
+  /** With CursorGone. */
+  readonly oldestCursor?: string;
   readonly cause?: unknown;
 }
 

@@ -23,10 +23,11 @@ import {
   type SandboxesRenderResponse,
   SandboxesRenderResponseSchema,
 } from "../gen/berth/v1/sandboxes_pb.js";
+import type { ContainerEnd } from "../journal/events.ts";
 import type { LogRecord } from "../monitor/logs.ts";
 import type { NodeInfo } from "../observe/inventory.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
-import type { ContainerRecord, OperationRecord, SandboxRecord } from "../sandbox/record.ts";
+import type { OperationRecord, SandboxRecord } from "../sandbox/record.ts";
 import { specMessage } from "./wire.ts";
 
 export function sandboxMessage(record: SandboxRecord): Sandbox {
@@ -62,7 +63,8 @@ function operationMessage({ verb, step, startedAt }: OperationRecord) {
   return { verb, step, ...at("startedAt", startedAt) };
 }
 
-function containerMessage(record: ContainerRecord): ContainerStatus {
+/** Of a container that is there, or of one that was. */
+export function containerMessage(record: ContainerEnd): ContainerStatus {
   return create(ContainerStatusSchema, {
     name: record.name,
     id: record.id,
@@ -121,7 +123,7 @@ export function logMessage({ time, stream, partial, data }: LogRecord): LogEntry
 }
 
 /** A field of the name with the time, or nothing when there is none. */
-function at<K extends string>(field: K, time: string | undefined): { [key in K]?: Timestamp } {
+export function at<K extends string>(field: K, time: string | undefined): { [key in K]?: Timestamp } {
   const timestamp = time === undefined ? undefined : timestampOf(time);
   return (timestamp === undefined ? {} : { [field]: timestamp }) as { [key in K]?: Timestamp };
 }

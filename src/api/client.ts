@@ -89,6 +89,8 @@ export interface Refusal {
   readonly retryable: boolean;
   readonly logTail: string;
   readonly violations: readonly Violation[];
+  /** With CursorGone. */
+  readonly oldestCursor: string;
 }
 
 /** Reads the refusal out of what a call threw; undefined for what is no gRPC error. */
@@ -103,6 +105,7 @@ export function refusalOf(thrown: unknown): Refusal | undefined {
     container: detail?.container ?? "",
     retryable: detail?.retryable ?? thrown.code === status.UNAVAILABLE,
     logTail: detail?.logTail ?? "",
+    oldestCursor: detail?.oldestCursor ?? "",
     violations: detail?.violations.map(({ field, rule, value, allowed }) => ({ field, rule, value, allowed })) ?? [],
   };
 }

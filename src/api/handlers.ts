@@ -14,7 +14,7 @@ import {
 } from "@grpc/grpc-js";
 import { BerthError, invalidRequest } from "../errors.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { Decoded } from "./adapter.ts";
+import { type Decoded, Encoded } from "./adapter.ts";
 import { toStatus } from "./status.ts";
 import { unknownFields } from "./unknown-fields.ts";
 
@@ -26,7 +26,7 @@ type Methods = Record<string, Method>;
  * Each request of a bidirectional stream gets one answer, in order.
  */
 type Handler<M extends Method> = M["methodKind"] extends "server_streaming"
-  ? (request: MessageShape<M["input"]>, signal: AbortSignal) => AsyncIterable<MessageInitShape<M["output"]>>
+  ? (request: MessageShape<M["input"]>, signal: AbortSignal) => AsyncIterable<MessageInitShape<M["output"]> | Encoded>
   : (request: MessageShape<M["input"]>) => Promise<MessageInitShape<M["output"]>> | MessageInitShape<M["output"]>;
 
 export type Handlers<S extends { method: Methods }> = { readonly [K in keyof S["method"]]: Handler<S["method"][K]> };
@@ -96,19 +96,23 @@ function unary(method: DescMethod, handler: AnyHandler, context: CallContext): h
   };
 }
 
-function serverStreaming(method: DescMethod, handler: AnyHandler, context: CallContext): handleServerStreamingCall<Decoded, Message> {
+function serverStreaming(
+  method: DescMethod,
+  handler: AnyHandler,
+  context: CallContext,
+): handleServerStreamingCall<Decoded, Message | Encoded> {
   return (call) => {
     void run(method, call, context, async (signal) => {
-      const answers = handler(requestOf(method, call.request), signal) as AsyncIterable<Message>;
+      const answers = handler(requestOf(method, call.request), signal) as AsyncIterable<Message | Encoded>;
       for await (const answer of answers) {
-        await send(call, create(method.output, answer), signal);
+        await send(call, answer instanceof Encoded ? answer : create(method.output, answer), signal);
         if (signal.aborted) return;
       }
     });
   };
 }
 
-function bidiStreaming(method: DescMethod, handler: AnyHandler, context: CallContext): handleBidiStreamingCall<Decoded, Message> {
+function bidiStreaming(method: DescMethod, handler: AnyHandler, context: CallContext): handleBidiStreamingCall<Decoded, Message | Encoded> {
   return (call) => {
     void run(method, call, context, async (signal) => {
       // Its end must not destroy the side that answers.
@@ -121,7 +125,7 @@ function bidiStreaming(method: DescMethod, handler: AnyHandler, context: CallCon
   };
 }
 
-type AnswerStream = ServerWritableStream<Decoded, Message> | ServerDuplexStream<Decoded, Message>;
+type AnswerStream = ServerWritableStream<Decoded, Message | Encoded> | ServerDuplexStream<Decoded, Message | Encoded>;
 
 /** Runs a stream to its status. Whoever hung up gets none. */
 async function run(
@@ -150,7 +154,7 @@ async function run(
 }
 
 /** Writes one message and waits until the reader has taken enough of what came before. */
-async function send(call: AnswerStream, message: Message, signal: AbortSignal): Promise<void> {
+async function send(call: AnswerStream, message: Message | Encoded, signal: AbortSignal): Promise<void> {
   if (signal.aborted || call.write(message)) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const settle = () => resolve();

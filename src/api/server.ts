@@ -5,6 +5,7 @@ import type { Logger } from "../observe/logger.ts";
 import type { NodeInventory } from "../observe/inventory.ts";
 import { serviceDefinition } from "./adapter.ts";
 import { implementation } from "./handlers.ts";
+import { type EventsPort, eventsService } from "./events-service.ts";
 import { Health } from "./health.ts";
 import { nodeService } from "./node-service.ts";
 import { reflectionServices } from "./reflection.ts";
@@ -13,6 +14,7 @@ import { claimSocketPath, guardSocket, socketPath } from "./unix-socket.ts";
 
 export interface ApiServerOptions {
   readonly sandboxes: SandboxesPort;
+  readonly events: EventsPort;
   readonly inventory: Pick<NodeInventory, "info">;
   /** Each unix:///PATH. */
   readonly listen: readonly string[];
@@ -36,7 +38,7 @@ export class ApiServer {
   /** Listens on every socket, or on none: throws when one cannot be had. */
   static async start(options: ApiServerOptions): Promise<ApiServer> {
     const closing = new AbortController();
-    const own = [sandboxesService(options.sandboxes), nodeService(options.inventory)];
+    const own = [sandboxesService(options.sandboxes), eventsService(options.events), nodeService(options.inventory)];
     const health = new Health(own.map(({ description }) => description.typeName));
     const reflection = reflectionServices([...own.map(({ description }) => description), HealthDescription]);
     const context = { logger: options.logger, answered: options.answered ?? (() => undefined), closing: closing.signal };

@@ -85,6 +85,7 @@ function errorDetail(error: BerthError, violations: readonly Violation[], logTai
     container: error.detail.container ?? "",
     retryable: error.kind.retryable,
     logTail: logTail.toWellFormed(),
+    oldestCursor: error.detail.oldestCursor ?? "",
     violations: violations.map(({ field, rule, value, allowed }) => ({
       field: cut(field, 500),
       rule: cut(rule, 500),

@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../observe/version.ts";
 import { declareCheck } from "./check.ts";
+import { declareEvents } from "./events.ts";
 import { report, ToldError } from "./failure.ts";
 import { declareGlobals, globalsOf } from "./globals.ts";
 import { declareInspect } from "./inspect.ts";
@@ -36,6 +37,7 @@ function program(): Command {
     declarePs,
     declareInspect,
     declareLogs,
+    declareEvents,
     declareStart,
     declareStop,
     declarePause,

@@ -1,6 +1,7 @@
 /** A sandbox for people. */
 
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Event } from "../gen/berth/v1/events_pb.js";
 import { ContainerState, type ContainerStatus, type Enforcement, type Sandbox, SandboxState } from "../gen/berth/v1/sandbox_pb.js";
 import { printable, table } from "./output.ts";
 
@@ -96,6 +97,22 @@ export function enforcementTable(entries: readonly Omit<Enforcement, "$typeName"
       note || "-",
     ]),
   ]);
+}
+
+/** One line: when, what, of whom, and what there is to say. */
+export function eventLine(event: Event): string {
+  const { kind, namespace, name, sandboxId, container, operation, reason, message, exitCode } = event;
+  const whom = sandboxId === "" ? "node" : `${namespace}/${name}${container === "" ? "" : `/${container}`}`;
+  const state = event.sandboxState ? SandboxState[event.sandboxState] : event.containerState ? ContainerState[event.containerState] : "";
+  const said = [
+    state,
+    exitCode === undefined ? "" : `exit code ${exitCode}`,
+    [reason, message].filter((text) => text !== "").join(": "),
+    operation === "" ? "" : `(${operation})`,
+  ];
+  return [time(event.time), kind.padEnd(17), whom, ...said.filter((text) => text !== "" && text !== undefined)]
+    .join("  ")
+    .replace(/[\n\t]/g, " ");
 }
 
 function milliseconds(duration: { seconds: bigint; nanos: number } | undefined): string {

@@ -4,6 +4,7 @@ import type { DescMessage, JsonValue, MessageShape } from "@bufbuild/protobuf";
 import { toJson } from "@bufbuild/protobuf";
 import { type Client, Connection, refusalOf } from "../api/client.ts";
 import { BerthError } from "../errors.ts";
+import { Events } from "../gen/berth/v1/events_pb.js";
 import { Node } from "../gen/berth/v1/node_pb.js";
 import type { Sandbox } from "../gen/berth/v1/sandbox_pb.js";
 import { Sandboxes } from "../gen/berth/v1/sandboxes_pb.js";
@@ -12,6 +13,7 @@ import type { Globals } from "./globals.ts";
 
 export interface Session {
   readonly sandboxes: Client<typeof Sandboxes>;
+  readonly events: Client<typeof Events>;
   readonly node: Client<typeof Node>;
 }
 
@@ -19,7 +21,7 @@ export interface Session {
 export async function withSession<T>({ address }: Globals, talk: (session: Session) => Promise<T>): Promise<T> {
   using connection = new Connection(address);
   try {
-    return await talk({ sandboxes: connection.client(Sandboxes), node: connection.client(Node) });
+    return await talk({ sandboxes: connection.client(Sandboxes), events: connection.client(Events), node: connection.client(Node) });
   } catch (error) {
     const refusal = refusalOf(error);
     if (!refusal) throw error;
@@ -31,16 +33,16 @@ export async function withSession<T>({ address }: Globals, talk: (session: Sessi
   }
 }
 
-const FULL_ID = /^[0-9a-f]{32}$/;
+export const isFullId = (text: string): boolean => /^[0-9a-f]{32}$/.test(text);
 
 /** SANDBOX to id: a full id as it is, a name by asking once. */
 export async function resolveId(session: Session, { namespace }: Globals, sandbox: string): Promise<string> {
-  if (FULL_ID.test(sandbox)) return sandbox;
+  if (isFullId(sandbox)) return sandbox;
   return (await getSandbox(session, { namespace }, sandbox)).metadata?.id ?? "";
 }
 
 export async function getSandbox({ sandboxes }: Session, { namespace }: Pick<Globals, "namespace">, sandbox: string): Promise<Sandbox> {
-  const target = FULL_ID.test(sandbox)
+  const target = isFullId(sandbox)
     ? { case: "id" as const, value: sandbox }
     : { case: "name" as const, value: { namespace, name: sandbox } };
   return present((await sandboxes.get({ target })).sandbox);

@@ -1,28 +1,14 @@
-/** What the journal tells those who watch: the kinds there are, and what a save says by itself. Pure. */
+/** What the journal tells those who watch, and what of it a save says by itself. Pure. */
 
-import type { ContainerRecord, SandboxRecord } from "../sandbox/record.ts";
-
-/** Every kind with its meaning; docs/events.md lists the same. */
-export const EVENT_KINDS = {
-  "sandbox.created": "The sandbox is in the journal from here on.",
-  "sandbox.state": "The sandbox went to `state`, or the reason of its state changed.",
-  "sandbox.deleted": "Nothing of the sandbox is left on the node. `end` says how it and its containers ended.",
-  "image.used": "The container's image reference was resolved; `message` names the digest.",
-  "container.waiting": "The container waits to be created.",
-  "container.created": "The runtime has created the container.",
-  "container.started": "The container's process was started.",
-  "container.exited": "The container ended with `exit_code`, 128 + signal when a signal ended it.",
-  "container.unknown": "The container is gone and nobody can learn its exit code.",
-} as const satisfies Record<string, string>;
-
-export type EventKind = keyof typeof EVENT_KINDS;
+import type { EventKind } from "../sandbox/event-kinds.ts";
+import type { ContainerRecord, ContainerState, SandboxRecord, SandboxState } from "../sandbox/record.ts";
 
 /** What happened, beside what the journal knows by itself: number, time, and whom it is about. */
 export interface NewEvent {
   readonly kind: EventKind;
   readonly container?: string;
   /** Of the sandbox, or of the container when one is named. */
-  readonly state?: string;
+  readonly state?: SandboxState | ContainerState;
   /** One word. */
   readonly reason?: string;
   /** For people. */
@@ -38,23 +24,25 @@ export type SandboxEnd = Pick<SandboxRecord, "state" | "reason" | "message" | "s
   readonly containers: readonly ContainerEnd[];
 };
 
-type ContainerEnd = Pick<
-  ContainerRecord,
-  "name" | "id" | "state" | "reason" | "exitCode" | "startedAt" | "finishedAt" | "image" | "imageDigest"
->;
+/** What of a container is of interest when it is gone. */
+export type ContainerEnd = Omit<ContainerRecord, "monitor" | "process" | "layers" | "stopSignal">;
 
 /** An event as it is in the journal. */
 export interface JournalEvent extends NewEvent {
   /** Larger than that of every event before. */
   readonly seq: number;
+  /** The same for callers: names the journal too, so that a cursor of one that was lost is known as such. */
+  readonly cursor: string;
   /** ISO 8601; when it was written. */
   readonly time: string;
-  /** Empty, as the three that follow, when it is about the node. */
+  /** Empty, as the two that follow, when it is about the node. */
   readonly sandboxId: string;
   readonly namespace: string;
   readonly name: string;
-  /** 0 when it is about the node. */
+  /** Of the sandbox; 0, as the next one, when it is about the node. */
   readonly generation: number;
+  /** Of the sandbox, with this event. */
+  readonly resourceVersion: number;
   /** Verb of the operation that did it; empty when none did. */
   readonly operation: string;
 }
@@ -86,33 +74,35 @@ function sandboxEvent(kind: EventKind, { state, reason, message }: SandboxRecord
   return { kind, state, reason, message };
 }
 
+const CONTAINER_KINDS: Readonly<Record<ContainerState, EventKind>> = {
+  WAITING: "container.waiting",
+  CREATED: "container.created",
+  RUNNING: "container.started",
+  EXITED: "container.exited",
+  UNKNOWN: "container.unknown",
+};
+
 function containerChanges(before: ContainerRecord | undefined, after: ContainerRecord): NewEvent[] {
   const { name: container, state, reason, exitCode, image, imageDigest } = after;
   const used = imageDigest !== undefined && imageDigest !== before?.imageDigest;
   const started = after.startedAt !== undefined && after.startedAt !== before?.startedAt;
   const ended = after.finishedAt !== undefined && after.finishedAt !== before?.finishedAt;
   const moved = state !== (before?.state ?? "WAITING");
+  const kind = CONTAINER_KINDS[state];
   const events: NewEvent[] = [];
   if (used) events.push({ kind: "image.used", container, message: `${image} is ${imageDigest}` });
   // Two saves may have more than one change between them: a start is told also when the end is known already.
   if (started) events.push({ kind: "container.started", container, state: "RUNNING" });
   if (state === "EXITED" || state === "UNKNOWN") {
-    if (ended || moved)
-      events.push({
-        kind: state === "EXITED" ? "container.exited" : "container.unknown",
-        container,
-        state,
-        reason,
-        ...given({ exitCode }),
-      });
+    if (ended || moved) events.push({ kind, container, state, reason, ...given({ exitCode }) });
   } else if (moved && state !== "RUNNING") {
-    events.push({ kind: state === "WAITING" ? "container.waiting" : "container.created", container, state, reason });
+    events.push({ kind, container, state, reason });
   }
   return events;
 }
 
-function endOf({ name, id, state, reason, exitCode, startedAt, finishedAt, image, imageDigest }: ContainerRecord): ContainerEnd {
-  return { name, id, state, reason, ...given({ exitCode, startedAt, finishedAt, image, imageDigest }) };
+function endOf({ monitor: _monitor, process: _process, layers: _layers, stopSignal: _signal, ...end }: ContainerRecord): ContainerEnd {
+  return end;
 }
 
 type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -1,10 +1,12 @@
 /** What berthd must not forget, in SQLite: written with an fsync before anything outside is done. */
 
+import { EventEmitter } from "node:events";
 import { DatabaseSync } from "node:sqlite";
 import { BerthError } from "../errors.ts";
+import type { EventKind } from "../sandbox/event-kinds.ts";
 import type { OperationRecord, SandboxRecord, Verb } from "../sandbox/record.ts";
 import type { SandboxSpec } from "../sandbox/spec.ts";
-import { changes, deleted, type EventKind, type JournalEvent, type NewEvent } from "./events.ts";
+import { changes, deleted, type JournalEvent, type NewEvent } from "./events.ts";
 import { migrate } from "./schema.ts";
 
 /** Fields of a record and of its spec that an earlier berthd did not write, as when nobody asks for anything. */
@@ -22,6 +24,16 @@ function withLaterFields(spec: SandboxSpec): SandboxSpec {
   };
 }
 
+/** The newest events are kept in memory too, for all who watch: what they share is read and encoded once. */
+const RECENT = 1000;
+
+/** Events are kept for an hour, and for ten minutes when there are more than so many. */
+const KEPT_EVENTS = 100_000;
+const KEPT_MS = 3_600_000;
+const ALWAYS_KEPT_MS = 600_000;
+/** What is deleted in one transaction. */
+const COMPACTION_BATCH = 1000;
+
 /** What a save has to say of itself. */
 export interface Cause {
   /** What watchers are told besides the changes of state, which the journal finds itself. */
@@ -32,6 +44,16 @@ export class Journal {
   readonly #db: DatabaseSync;
   /** Milliseconds since the epoch; 0 when an earlier berthd made it, which did not write that down. */
   readonly madeAt: number;
+  /** Emits "commit" when there are new events. */
+  readonly commits = new EventEmitter().setMaxListeners(0);
+  readonly #id: string;
+  /** Number of the newest event, 0 for none, and of the newest one that is no longer there. */
+  #newest: number;
+  #compacted: number;
+  /** The newest events, without a gap, oldest first. */
+  #recent: JournalEvent[] = [];
+  /** Of the transaction that is open. */
+  #told: JournalEvent[] = [];
 
   /** Opens or makes the file. Throws when another berthd has it, or a newer one wrote it. */
   constructor(path: string) {
@@ -40,7 +62,11 @@ export class Journal {
       // Exclusive: a second berthd on the same state would undo what the first one does.
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT");
       migrate(this.#db, path);
-      this.madeAt = Number(this.#db.prepare("SELECT made_at FROM journal").get()?.["made_at"]);
+      const { id, made_at: madeAt } = this.#db.prepare("SELECT id, made_at FROM journal").get() ?? {};
+      this.#id = String(id);
+      this.madeAt = Number(madeAt);
+      this.#newest = Number(this.#db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get()?.["seq"] ?? 0);
+      this.#compacted = this.#oldest() - 1;
     } catch (error) {
       this.#db.close();
       const locked = error instanceof Error && /database is locked/.test(error.message);
@@ -50,13 +76,7 @@ export class Journal {
 
   /** All sandboxes, oldest first. */
   load(): SandboxRecord[] {
-    const rows = this.#db.prepare("SELECT record FROM sandboxes ORDER BY created_at, id").all();
-    const open = new Map(this.#openOperations());
-    return rows.map((row) => {
-      const record = parseRecord(row["record"]);
-      const operation = open.get(record.id);
-      return operation ? { ...record, operation } : record;
-    });
+    return this.#withOperations(this.#db.prepare("SELECT record FROM sandboxes ORDER BY created_at, id").all());
   }
 
   /** The last operation of the verb on a sandbox that is over. */
@@ -97,20 +117,77 @@ export class Journal {
     });
   }
 
-  /** Events after the one of this number, oldest first. */
-  events(after: number, limit: number): JournalEvent[] {
+  /** One page of the sandboxes, ordered by id, with the number of the newest event that it contains. */
+  page(afterId: string, limit: number): { records: SandboxRecord[]; newest: number } {
+    const rows = this.#db.prepare("SELECT record FROM sandboxes WHERE id > ? ORDER BY id LIMIT ?").all(afterId, limit);
+    return { records: this.#withOperations(rows), newest: this.#newest };
+  }
+
+  /** Events after the one of this number, oldest first. Those that all watchers have in common are the same objects for all. */
+  events(after: number, limit: number): readonly JournalEvent[] {
+    const index = after + 1 - (this.#recent[0]?.seq ?? Infinity);
+    if (index >= 0) return this.#recent.slice(index, index + limit);
     const rows = this.#db
       .prepare("SELECT seq, time, sandbox_id, namespace, name, kind, event FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
       .all(after, limit);
     return rows.map((row) => ({
-      ...(JSON.parse(String(row["event"])) as Omit<JournalEvent, "seq" | "time" | "sandboxId" | "namespace" | "name" | "kind">),
+      ...(JSON.parse(String(row["event"])) as Stored),
       seq: Number(row["seq"]),
+      cursor: this.cursor(Number(row["seq"])),
       time: String(row["time"]),
       sandboxId: String(row["sandbox_id"]),
       namespace: String(row["namespace"]),
       name: String(row["name"]),
       kind: String(row["kind"]) as EventKind,
     }));
+  }
+
+  /** Number of the newest event; 0 when there was none. */
+  get newest(): number {
+    return this.#newest;
+  }
+
+  /** Every event after this number is there. */
+  get compacted(): number {
+    return this.#compacted;
+  }
+
+  /** Number of the last event before a time, ISO 8601 in UTC; the oldest that can be gone on from when there is none. */
+  before(time: string): number {
+    return Number(this.#db.prepare("SELECT max(seq) AS seq FROM events WHERE time < ?").get(time)?.["seq"] ?? this.#compacted);
+  }
+
+  /** Names a place between events, for callers. */
+  cursor(seq: number): string {
+    return `${this.#id}-${seq}`;
+  }
+
+  /** The place that a cursor names; "lost" for one of another journal. Undefined for what is no cursor. */
+  seqOf(cursor: string): number | "lost" | undefined {
+    const { id, seq } = /^(?<id>[0-9a-f]{12})-(?<seq>\d{1,15})$/.exec(cursor)?.groups ?? {};
+    if (id === undefined) return undefined;
+    return id === this.#id && Number(seq) <= this.#newest ? Number(seq) : "lost";
+  }
+
+  /** Deletes old events, the oldest first and at most a batch of them. Answers whether there may be more to delete. */
+  compact(now = Date.now()): boolean {
+    const ago = (milliseconds: number): string => new Date(now - milliseconds).toISOString();
+    // Only a beginning is deleted, so that what is left has no gap: up to the first one that stays.
+    const { stays, last } = this.#db
+      .prepare(
+        `SELECT min(iif(time < ? OR (seq <= ? AND time < ?), NULL, seq)) AS stays, max(seq) AS last
+         FROM (SELECT seq, time FROM events ORDER BY seq LIMIT ?)`,
+      )
+      .get(ago(KEPT_MS), this.#newest - KEPT_EVENTS, ago(ALWAYS_KEPT_MS), COMPACTION_BATCH) as {
+      stays: number | null;
+      last: number | null;
+    };
+    const upTo = stays === null ? (last ?? this.#compacted) : stays - 1;
+    if (upTo <= this.#compacted) return false;
+    this.#transaction(() => this.#db.prepare("DELETE FROM events WHERE seq <= ?").run(upTo));
+    this.#compacted = upTo;
+    this.#recent = this.#recent.filter(({ seq }) => seq > upTo);
+    return stays === null;
   }
 
   close(): void {
@@ -133,21 +210,46 @@ export class Journal {
       .run(sandboxId, verb, id, step, JSON.stringify(args), requestId, startedAt, finishedAt ?? null, result ?? null);
   }
 
+  #withOperations(rows: readonly Record<string, unknown>[]): SandboxRecord[] {
+    const open = new Map(this.#openOperations());
+    return rows.map((row) => {
+      const record = parseRecord(row["record"]);
+      const operation = open.get(record.id);
+      return operation ? { ...record, operation } : record;
+    });
+  }
+
   #openOperations(): [sandboxId: string, OperationRecord][] {
     const rows = this.#db.prepare("SELECT * FROM operations WHERE finished_at IS NULL").all();
     return rows.map((row) => [String(row["sandbox_id"]), parseOperation(row)]);
   }
 
-  #append({ id, namespace, name, generation, operation: running }: SandboxRecord, events: readonly NewEvent[]): void {
-    const operation = running?.verb ?? "";
-    const insert = this.#db.prepare("INSERT INTO events (time, sandbox_id, namespace, name, kind, event) VALUES (?, ?, ?, ?, ?, ?)");
-    const time = new Date().toISOString();
-    for (const { kind, ...event } of events)
-      insert.run(time, id, namespace, name, kind, JSON.stringify({ generation, operation, ...event }));
+  #oldest(): number {
+    return Number(this.#db.prepare("SELECT min(seq) AS seq FROM events").get()?.["seq"] ?? this.#newest + 1);
   }
 
-  /** All of it or nothing, and durable when it returns. */
+  #append(record: SandboxRecord, events: readonly NewEvent[]): void {
+    const { id: sandboxId, namespace, name, generation, resourceVersion } = record;
+    const operation = record.operation?.verb ?? "";
+    const insert = this.#db.prepare("INSERT INTO events (time, sandbox_id, namespace, name, kind, event) VALUES (?, ?, ?, ?, ?, ?)");
+    const time = new Date().toISOString();
+    for (const { kind, ...told } of events) {
+      const event: Stored = { generation, resourceVersion, operation, ...told };
+      const { lastInsertRowid } = insert.run(time, sandboxId, namespace, name, kind, JSON.stringify(event));
+      const seq = Number(lastInsertRowid);
+      this.#told.push({ ...event, seq, cursor: this.cursor(seq), time, sandboxId, namespace, name, kind });
+    }
+  }
+
+  /** All of it or nothing, and durable when it returns; those who watch are woken then. */
   #transaction<T>(act: () => T): T {
+    const result = this.#commit(act);
+    this.#wake();
+    return result;
+  }
+
+  #commit<T>(act: () => T): T {
+    this.#told = [];
     try {
       this.#db.exec("BEGIN IMMEDIATE");
       const result = act();
@@ -159,7 +261,20 @@ export class Journal {
       throw journalError(error);
     }
   }
+
+  #wake(): void {
+    const newest = this.#told.at(-1)?.seq;
+    if (newest === undefined) return;
+    this.#newest = newest;
+    this.#recent.push(...this.#told);
+    // Seldom, as it copies all of them.
+    if (this.#recent.length > 2 * RECENT) this.#recent = this.#recent.slice(-RECENT);
+    this.commits.emit("commit");
+  }
 }
+
+/** What of an event stands in its JSON: the rest are columns. */
+type Stored = Omit<JournalEvent, "seq" | "cursor" | "time" | "sandboxId" | "namespace" | "name" | "kind">;
 
 function parseRecord(json: unknown): SandboxRecord {
   const record = JSON.parse(String(json)) as SandboxRecord;

@@ -25,7 +25,6 @@ export const MIGRATIONS: readonly string[] = [
      kind TEXT NOT NULL,
      event TEXT NOT NULL
    ) STRICT;
-   CREATE INDEX events_of_sandbox ON events (sandbox_id, seq);
    CREATE TABLE journal (id TEXT NOT NULL) STRICT;
    INSERT INTO journal VALUES (lower(hex(randomblob(6))));`,
 

@@ -9,9 +9,12 @@ import type { SandboxesPort } from "../../src/api/sandboxes-service.ts";
 import { BerthError } from "../../src/errors.ts";
 import { Node } from "../../src/gen/berth/v1/node_pb.js";
 import { Sandboxes } from "../../src/gen/berth/v1/sandboxes_pb.js";
+import { Events } from "../../src/gen/berth/v1/events_pb.js";
+import { Journal } from "../../src/journal/journal.ts";
 import type { LogRecord } from "../../src/monitor/logs.ts";
 import { createLogger } from "../../src/observe/logger.ts";
 import type { NodeInfo } from "../../src/observe/inventory.ts";
+import { EventFeed } from "../../src/sandbox/event-feed.ts";
 import type { SandboxRecord, SandboxState } from "../../src/sandbox/record.ts";
 import type { WaitUntil } from "../../src/sandbox/sandboxes.ts";
 import type { SandboxRequest } from "../../src/sandbox/spec.ts";
@@ -201,8 +204,10 @@ export async function startServer() {
   const sandboxes = new MemorySandboxes();
   const logged: string[] = [];
   const answered: string[] = [];
+  const journal = new Journal(`${folder}/journal.db`);
   const server = await ApiServer.start({
     sandboxes,
+    events: new EventFeed(journal),
     inventory: { info: async () => NODE },
     listen: [address],
     logger: createLogger("debug", { write: (line) => void logged.push(line) }),
@@ -216,14 +221,17 @@ export async function startServer() {
     socket: `${folder}/berthd.sock`,
     server,
     sandboxes,
+    journal,
     logged,
     answered,
     connection,
     client: connection.client(Sandboxes),
     node: connection.client(Node),
+    events: connection.client(Events),
     async [Symbol.asyncDispose]() {
       connection.close();
       await server.close(1000);
+      journal.close();
       await rm(folder, { recursive: true, force: true });
     },
   };

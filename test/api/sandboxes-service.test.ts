@@ -255,6 +255,7 @@ test("an error keeps reason, stage, container, log tail and whether to try again
     retryable: true,
     logTail: "line 1\nline 2",
     violations: [],
+    oldestCursor: "",
   });
 });
 

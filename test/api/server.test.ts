@@ -25,6 +25,7 @@ async function bufCurl(socket: string, ...rest: string[]): Promise<string> {
 test("buf curl lists every method by reflection alone", async () => {
   await using api = await startServer();
   expect((await bufCurl(api.socket, "http://localhost", "--list-methods")).trim().split("\n")).toEqual([
+    "berth.v1.Events/Watch",
     "berth.v1.Node/Info",
     "berth.v1.Sandboxes/Create",
     "berth.v1.Sandboxes/Delete",
@@ -81,7 +82,7 @@ test("health follows the server: check, list and watch, until it shuts down", as
   api.server.setServing(false);
   await expect.poll(() => seen).toEqual([ServingStatus.SERVING, ServingStatus.NOT_SERVING]);
   expect((await health.check({})).status).toBe(ServingStatus.NOT_SERVING);
-  expect(Object.keys((await health.list({})).statuses).toSorted()).toEqual(["", "berth.v1.Node", "berth.v1.Sandboxes"]);
+  expect(Object.keys((await health.list({})).statuses).toSorted()).toEqual(["", "berth.v1.Events", "berth.v1.Node", "berth.v1.Sandboxes"]);
   expect(await health.check({ service: "x" }).catch((error: unknown) => refusalOf(error)?.code)).toBe("NOT_FOUND");
   for await (const { status } of health.watch({ service: "x" })) {
     expect(status).toBe(ServingStatus.SERVICE_UNKNOWN);
@@ -125,6 +126,7 @@ async function folder(): Promise<string> {
 async function listenOn(...listen: string[]): Promise<ApiServer> {
   const server = await ApiServer.start({
     sandboxes: new MemorySandboxes(),
+    events: { watch: async function* () {} },
     inventory: { info: async () => NODE },
     listen,
     logger: createLogger("silent"),

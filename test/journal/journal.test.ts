@@ -140,15 +140,16 @@ test("a save replaces what was saved before, and a removed sandbox is gone, its 
 
 test("a save is durable when it returns: the process is killed right after it", () => {
   using scratch = makeScratch();
+  const saved = record("x", "2026-01-01T00:00:00Z");
   const path = join(scratch.path, "journal.db");
   const script = `
     import { Journal } from ${JSON.stringify(JOURNAL)};
-    new Journal(${JSON.stringify(path)}).save({ id: "x", namespace: "n", name: "x", state: "RUNNING", createdAt: "2026", resourceVersion: 0, pause: {}, containers: [], spec: { containers: [] } });
+    new Journal(${JSON.stringify(path)}).save(${JSON.stringify(saved)});
     process.kill(process.pid, "SIGKILL");`;
   const { signal } = spawnSync(process.execPath, ["--input-type=module", "-e", script]);
   expect(signal).toBe("SIGKILL");
   const journal = new Journal(path);
-  expect(journal.load()).toMatchObject([{ id: "x", state: "RUNNING" }]);
+  expect(journal.load()).toEqual([{ ...saved, resourceVersion: 1 }]);
   journal.close();
 });
 
@@ -258,5 +259,53 @@ test("what a berthd without operations was in the middle of is an open operation
     ["STOPPED", undefined, undefined],
   ]);
   expect(journal.madeAt).toBe(0);
+  journal.close();
+});
+
+test("events that are no longer in memory are read from the file, and are the same", () => {
+  using scratch = makeScratch();
+  const path = join(scratch.path, "journal.db");
+  const journal = new Journal(path);
+  const told = Array.from({ length: 2500 }, (_, index) => ({ kind: "image.used" as const, container: "app", message: String(index) }));
+  journal.save({ ...record("one", "2026-01-01T00:00:00Z"), operation: operation("create") }, { events: told.slice(0, 1250) });
+  journal.save(record("two", "2026-01-01T00:00:00Z"), { events: told.slice(1250) });
+  const all = [...journal.events(0, 1300), ...journal.events(1300, 5000)];
+  expect(all.map(({ seq }) => seq)).toEqual(Array.from({ length: 2502 }, (_, index) => index + 1));
+  journal.close();
+  const again = new Journal(path);
+  expect(again.events(0, 5000)).toEqual(all);
+  again.close();
+});
+
+test("compaction deletes what is older than an hour, and beyond 100,000 what is older than ten minutes; the oldest first", {
+  timeout: 60_000,
+}, () => {
+  using scratch = makeScratch();
+  const journal = new Journal(join(scratch.path, "journal.db"));
+  const told = Array.from({ length: 102_500 }, () => ({ kind: "image.used" as const }));
+  const now = Date.now();
+  const after = (minutes: number): number => {
+    let batches = 0;
+    while (journal.compact(now + minutes * 60_000)) batches++;
+    return batches;
+  };
+  const one = record("one", "2026-01-01T00:00:00Z");
+  journal.save(one, { events: told });
+  expect(journal.newest).toBe(102_501);
+  after(9);
+  expect(journal.compacted).toBe(0);
+  // A thousand at a time, so that nobody waits for it.
+  expect(after(11)).toBe(2);
+  expect(journal.compacted).toBe(2501);
+  expect(journal.events(0, 1)).toMatchObject([{ seq: 2502 }]);
+  after(59);
+  expect(journal.compacted).toBe(2501);
+  journal.remove(one);
+  const { seq } = journal.events(journal.newest - 1, 1)[0]!;
+  after(61);
+  expect([journal.compacted, journal.newest]).toEqual([seq, seq]);
+  // Numbers are never given again.
+  journal.save(record("two", "2026-01-01T00:00:00Z"));
+  expect(journal.newest).toBe(seq + 1);
   journal.close();
 });

@@ -57,6 +57,13 @@ export declare type ErrorDetail = Message<"berth.v1.ErrorDetail"> & {
    * @generated from field: repeated berth.v1.Violation violations = 6;
    */
   violations: Violation[];
+
+  /**
+   * With CursorGone: the oldest cursor from which events can be watched.
+   *
+   * @generated from field: string oldest_cursor = 7;
+   */
+  oldestCursor: string;
 };
 
 /**
