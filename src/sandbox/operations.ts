@@ -203,6 +203,7 @@ export class Operations {
         throw error;
       } finally {
         delete live.operation;
+        delete live.record.operation;
         this.#settled(live);
       }
     });
@@ -254,7 +255,6 @@ export class Operations {
       else this.#rooms.journal.save(next);
       Object.assign(operation, closed);
       Object.assign(live.record, next);
-      delete live.record.operation;
       live.gone = outcome === "gone";
     });
   }

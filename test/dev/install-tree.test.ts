@@ -29,6 +29,12 @@ test.each(["berth", "berthd"])("%s is the program of its name without node_modul
   expect(help.stdout).toMatch(new RegExp(`\\b${command}\\b`));
 });
 
+test("what is shipped takes no fault file", () => {
+  const refused = call("berthd", "--fault-file", "/tmp/faults");
+  expect(refused.status).toBe(2);
+  expect(refused.stderr).toContain("--fault-file is refused");
+});
+
 test("beside the bundle stand its Node, koffi's binary and every helper script, and nothing else", () => {
   const scripts = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".sh"));
   const wanted = ["berth.mjs", "koffi.node", "node", ...scripts.map((file) => basename(file))];

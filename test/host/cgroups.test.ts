@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Cgroups } from "../../src/host/cgroups.ts";
 
@@ -75,6 +76,50 @@ test("a process can be put into every hierarchy's group, the v1 cpuset included,
   await cgroups.remove(group.path);
   for (const { mountPoint } of cgroups.hierarchies) expect(existsSync(join(mountPoint, group.path))).toBe(false);
 });
+
+/** The hierarchies as the node has them, and its v2 tree alone where it has one: each freezes in its own way. */
+const FREEZING = [
+  ["as mounted", () => new Cgroups()],
+  [
+    "v2 alone",
+    () => {
+      const own = new Cgroups().hierarchies.find(({ version }) => version === 2);
+      return own && new Cgroups(`1 1 0:1 / ${own.mountPoint} rw - cgroup2 cgroup2 rw\n`);
+    },
+  ],
+] as const;
+
+test.for(FREEZING)(
+  "%s: what is in a group stands still while it is frozen, goes on, and is killed while it is frozen",
+  async ([, make], context) => {
+    const cgroups = make();
+    if (cgroups === undefined) return context.skip("this node has no v2 tree");
+    await using group = makeGroupPath(cgroups);
+    const path = `${group.path}/app`;
+    cgroups.create(path);
+    const child = spawn("sh", ["-c", "read go; while :; do echo tick; sleep 0.005; done"], { stdio: ["pipe", "pipe", "ignore"] });
+    const ended = once(child, "exit");
+    let ticks = 0;
+    child.stdout.on("data", () => (ticks += 1));
+    for (const file of cgroups.procsFiles(path)) writeFileSync(file, String(child.pid));
+    child.stdin.end("go\n");
+    await expect.poll(() => ticks).toBeGreaterThan(2);
+    await cgroups.freeze(path);
+    await cgroups.freeze(path);
+    await sleep(50); // what was in the pipe
+    const then = ticks;
+    await sleep(200);
+    expect(ticks).toBe(then);
+    cgroups.thaw(group.path);
+    await expect.poll(() => ticks).toBeGreaterThan(then);
+    await cgroups.freeze(path);
+    await cgroups.killAll(group.path);
+    expect(await ended).toEqual([null, "SIGKILL"]);
+    // Where there is nothing, nothing need be done.
+    await cgroups.freeze(`${group.path}/nobody`);
+    cgroups.thaw(`${group.path}/nobody`);
+  },
+);
 
 test("in a v2 tree the controllers reach the group, and none is handed on by the group that holds processes", async (context) => {
   const own = new Cgroups().hierarchies.find(({ version }) => version === 2);

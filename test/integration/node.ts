@@ -151,6 +151,18 @@ export class TestNode implements AsyncDisposable {
     this.#process = undefined;
   }
 
+  /** Waits until berthd has ended by itself. */
+  async died(): Promise<void> {
+    const running = this.#process;
+    if (running && running.exitCode === null && running.signalCode === null) await new Promise((resolve) => running.once("exit", resolve));
+    this.#process = undefined;
+  }
+
+  /** Removes files that `leftovers` has told of and that berthd is right to leave. */
+  forget(left: readonly string[]): void {
+    for (const line of left) if (line.startsWith("file ")) rmSync(join(this.dir, line.slice("file ".length)), { recursive: true });
+  }
+
   /** The real CLI against this berthd. */
   async berth(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
     const child = spawn(process.execPath, [BERTH, ...args], {
