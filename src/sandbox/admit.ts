@@ -3,7 +3,7 @@
 import { RENDER_TRAITS } from "../bundle/render.ts";
 import type { BerthConfig, RuntimeClassConfig } from "../config.ts";
 import { type AdmittedRequest, admit, applyDefaults, dependingOnImages, policyViolations } from "../policy/admission.ts";
-import type { Violation } from "../errors.ts";
+import { toBerthError, type Violation } from "../errors.ts";
 import { withDefaultCapabilities } from "../policy/defaults.ts";
 import type { PolicyClass } from "../policy/limits.ts";
 import type { NodePolicy } from "../policy/policy.ts";
@@ -14,14 +14,14 @@ import type { SandboxRequest } from "./spec.ts";
 /** The request as it may run: with the node's defaults. Throws RuntimeClassUnknown, or PolicyRefused with every violation. */
 export function admitRequest(request: SandboxRequest, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
   const asked = withDefaultCapabilities(applyDefaults(request, policy), config.defaultCapabilities);
-  return admit(asked, policy, policyClass(findClass(config, asked.request.spec.runtimeClassName)));
+  return admit(asked, policy, classOf(asked.request, config));
 }
 
 /** What was admitted when it was created, under the policy of now. Throws PolicyRefused with every violation. */
 export function admitAgain(record: SandboxRecord, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
   const request = { metadata: { namespace: record.namespace, name: record.name, labels: record.labels }, spec: record.spec };
   const asked = { request, defaulted: new Map(Object.entries(record.defaulted ?? {})) };
-  return admit(asked, policy, policyClass(findClass(config, record.spec.runtimeClassName)));
+  return admit(asked, policy, classOf(request, config));
 }
 
 /** What a policy makes of a document without looking at images: what it refuses, and which fields only the images can fill in. */
@@ -32,11 +32,20 @@ export function examineRequest(
   config: BerthConfig,
 ): { violations: Violation[]; open: string[] } {
   const asked = withDefaultCapabilities(applyDefaults(request, policy), config.defaultCapabilities);
-  const runtimeClass = policyClass(findClass(config, asked.request.spec.runtimeClassName));
+  const runtimeClass = classOf(asked.request, config);
   return {
     violations: policyViolations(asked, policy, runtimeClass, pod),
     open: dependingOnImages({ ...asked, policy, runtimeClass }),
   };
+}
+
+/** Throws RuntimeClassUnknown with the stage at which a create looks for its runtime. */
+function classOf({ spec }: SandboxRequest, config: BerthConfig): PolicyClass {
+  try {
+    return policyClass(findClass(config, spec.runtimeClassName));
+  } catch (error) {
+    throw toBerthError(error).at({ stage: "runtime" });
+  }
 }
 
 export function policyClasses(config: BerthConfig): PolicyClass[] {
