@@ -6,9 +6,13 @@ import { invalidRequest, show, type Violation } from "../errors.ts";
 import {
   AmbientMode,
   AmbientModeSchema,
+  type AppArmorProfile,
+  type AppArmorProfileSchema,
+  AppArmorProfileType,
   type Capabilities,
   type Container,
   type ObjectMeta,
+  ProcMount,
   type SandboxSpec,
   SandboxSpecSchema,
   type SandboxSecurityContext,
@@ -62,7 +66,8 @@ function specDocument({ runtimeClassName, containers, securityContext, hostname,
 }
 
 function sandboxSecurityDocument(context: SandboxSecurityContext): unknown {
-  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy, seccompProfile } = context;
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy, ...profiles } = context;
+  const { seccompProfile, appArmorProfile, sysctls } = profiles;
   return set({
     runAsUser: idOf(runAsUser),
     runAsGroup: idOf(runAsGroup),
@@ -70,6 +75,8 @@ function sandboxSecurityDocument(context: SandboxSecurityContext): unknown {
     supplementalGroups: supplementalGroups.map(Number),
     supplementalGroupsPolicy: GROUPS_POLICIES.get(supplementalGroupsPolicy) ?? supplementalGroupsPolicy,
     seccompProfile: seccompProfile && seccompDocument(seccompProfile),
+    appArmorProfile: appArmorProfile && appArmorDocument(appArmorProfile),
+    sysctls: sysctls.map(({ name, value }) => ({ name, value })),
   });
 }
 
@@ -77,6 +84,24 @@ function seccompDocument({ type, localhostProfile }: SeccompProfile): unknown {
   const unset = type === SeccompProfileType.UNSPECIFIED;
   return set({ type: unset ? undefined : (SECCOMP_TYPES.get(type) ?? type), localhostProfile });
 }
+
+function appArmorDocument({ type, localhostProfile }: AppArmorProfile): unknown {
+  const unset = type === AppArmorProfileType.UNSPECIFIED;
+  return set({ type: unset ? undefined : (APP_ARMOR_TYPES.get(type) ?? type), localhostProfile });
+}
+
+/** Any other number is left to the parser, which refuses it by name. */
+const APP_ARMOR_TYPES = new Map<AppArmorProfileType, ParsedProfile["type"]>([
+  [AppArmorProfileType.RUNTIME_DEFAULT, "RuntimeDefault"],
+  [AppArmorProfileType.LOCALHOST, "Localhost"],
+  [AppArmorProfileType.UNCONFINED, "Unconfined"],
+]);
+
+/** Any other number is left to the parser, which refuses it by name. */
+const PROC_MOUNTS = new Map<ProcMount, NonNullable<ParsedContext["procMount"]>>([
+  [ProcMount.DEFAULT, "Default"],
+  [ProcMount.UNMASKED, "Unmasked"],
+]);
 
 /** Any other number is left to the parser, which refuses it by name. */
 const SECCOMP_TYPES = new Map<SeccompProfileType, ParsedProfile["type"]>([
@@ -124,7 +149,8 @@ function limitMessage(value: number | "unlimited"): bigint {
 }
 
 function securityDocument({ capabilities, runAsUser, runAsGroup, ...others }: SecurityContext): unknown {
-  const { runAsNonRoot, allowPrivilegeEscalation, readOnlyRootFilesystem, umask, seccompProfile } = others;
+  const { runAsNonRoot, allowPrivilegeEscalation, readOnlyRootFilesystem, umask, seccompProfile, appArmorProfile, procMount, privileged } =
+    others;
   return set({
     capabilities: capabilities && set({ add: capabilities.add, drop: capabilities.drop, ambient: ambientOf(capabilities) }),
     runAsUser: idOf(runAsUser),
@@ -134,6 +160,9 @@ function securityDocument({ capabilities, runAsUser, runAsGroup, ...others }: Se
     readOnlyRootFilesystem,
     umask,
     seccompProfile: seccompProfile && seccompDocument(seccompProfile),
+    appArmorProfile: appArmorProfile && appArmorDocument(appArmorProfile),
+    procMount: procMount && (PROC_MOUNTS.get(procMount) ?? procMount),
+    privileged,
   });
 }
 
@@ -220,6 +249,8 @@ function securityMessage({
   runAsUser,
   runAsGroup,
   seccompProfile,
+  appArmorProfile,
+  procMount,
   ...others
 }: ParsedContext): MessageInitShape<typeof SecurityContextSchema> {
   return {
@@ -229,23 +260,40 @@ function securityMessage({
       runAsGroup: bigId(runAsGroup),
       ...others,
       seccompProfile: seccompProfile && seccompMessage(seccompProfile),
+      appArmorProfile: appArmorProfile && appArmorMessage(appArmorProfile),
+      procMount: numberOf(PROC_MOUNTS, procMount),
     }),
   };
 }
 
 function sandboxSecurityMessage(context: ParsedSpec["securityContext"]): MessageInitShape<typeof SandboxSecurityContextSchema> {
-  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy, seccompProfile } = context;
-  const profile = seccompProfile && seccompMessage(seccompProfile);
+  const { runAsUser, runAsGroup, runAsNonRoot, supplementalGroups, supplementalGroupsPolicy, ...profiles } = context;
+  const { seccompProfile, appArmorProfile, sysctls } = profiles;
   return {
-    ...present({ runAsUser: bigId(runAsUser), runAsGroup: bigId(runAsGroup), runAsNonRoot, seccompProfile: profile }),
+    ...present({
+      runAsUser: bigId(runAsUser),
+      runAsGroup: bigId(runAsGroup),
+      runAsNonRoot,
+      seccompProfile: seccompProfile && seccompMessage(seccompProfile),
+      appArmorProfile: appArmorProfile && appArmorMessage(appArmorProfile),
+    }),
     supplementalGroups: supplementalGroups.map(BigInt),
     supplementalGroupsPolicy: supplementalGroupsPolicy === "Strict" ? SupplementalGroupsPolicy.STRICT : SupplementalGroupsPolicy.MERGE,
+    sysctls: sysctls.map(({ name, value }) => ({ name, value })),
   };
 }
 
 function seccompMessage({ type, localhostProfile = "" }: ParsedProfile): MessageInitShape<typeof SeccompProfileSchema> {
-  const [number] = [...SECCOMP_TYPES].find(([, name]) => name === type) ?? [];
-  return { type: number ?? SeccompProfileType.UNSPECIFIED, localhostProfile };
+  return { type: numberOf(SECCOMP_TYPES, type) ?? SeccompProfileType.UNSPECIFIED, localhostProfile };
+}
+
+function appArmorMessage({ type, localhostProfile = "" }: ParsedProfile): MessageInitShape<typeof AppArmorProfileSchema> {
+  return { type: numberOf(APP_ARMOR_TYPES, type) ?? AppArmorProfileType.UNSPECIFIED, localhostProfile };
+}
+
+/** The enum's number of a word. */
+function numberOf<Number, Word>(words: ReadonlyMap<Number, Word>, wanted: Word | undefined): Number | undefined {
+  return [...words].find(([, word]) => word === wanted)?.[0];
 }
 
 const bigId = (id: number | undefined): bigint | undefined => (id === undefined ? undefined : BigInt(id));

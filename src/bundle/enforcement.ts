@@ -2,12 +2,13 @@
 
 import { BerthError } from "../errors.ts";
 import type { AdapterName, RuntimeTraits } from "../runtime/runtime.ts";
-import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
+import type { AppArmorProfile, ContainerSpec, SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
 import { type Capability, type CapabilityRequest, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapabilities } from "./capabilities.ts";
 import type { OciCapabilities, OciSeccomp } from "./oci.ts";
-import { hasOtherErrno } from "./seccomp.ts";
 import { processRlimits, type Rlimit, type RlimitType, rlimitNumber } from "./rlimits.ts";
-import type { EffectiveSecurity } from "./security.ts";
+import { hasOtherErrno } from "./seccomp.ts";
+import { askedCapabilities, type EffectiveSecurity } from "./security.ts";
+import { namespaceOf } from "./sysctls.ts";
 
 /** What becomes of one property that was asked for. */
 export interface EnforcementEntry {
@@ -32,6 +33,8 @@ export interface NodeGrants {
   readonly capabilities: ReadonlySet<string>;
   /** Highest hard limit that the agent may set. */
   readonly rlimits: ReadonlyMap<RlimitType, bigint>;
+  /** Whether the kernel has AppArmor. */
+  readonly appArmor: boolean;
 }
 
 export interface EnforcementInput {
@@ -50,6 +53,18 @@ export interface EnforcementInput {
   readonly node: NodeGrants | undefined;
 }
 
+/** What was asked for the sandbox as a whole, beside what stands behind each container's context. */
+export function sandboxEnforcement({ securityContext }: SandboxSpec): EnforcementEntry[] {
+  return securityContext.sysctls.map(({ name, value }, index) => ({
+    container: "",
+    property: `securityContext.sysctls[${index}]`,
+    requested: `${name}=${value}`,
+    enforced: true,
+    mechanism: `the host's kernel, in the sandbox's ${namespaceOf(name)} namespace`,
+    note: "",
+  }));
+}
+
 export function containerEnforcement(input: EnforcementInput): EnforcementEntry[] {
   return [
     ...nodeDefaultEntries(input),
@@ -59,6 +74,8 @@ export function containerEnforcement(input: EnforcementInput): EnforcementEntry[
     ...userEntries(input),
     ...processEntries(input),
     ...seccompEntries(input),
+    ...property(input, "appArmorProfile", profileText(input.security.appArmorProfile), appArmorFate(input)),
+    ...property(input, "procMount", input.container.securityContext.procMount, procMountFate(input)),
     ...rlimitEntries(input),
   ];
 }
@@ -75,6 +92,20 @@ export function rlimitCeiling({ type, hard }: Rlimit, adapter: AdapterName, node
   return highest !== undefined && rlimitNumber(hard) > highest ? highest : undefined;
 }
 
+/** Why runc and crun cannot confine a container to a profile of this type; undefined when they can. */
+export function missingAppArmor(
+  type: AppArmorProfile["type"] | undefined,
+  node: NodeGrants | undefined,
+): { rule: string; allowed: string } | undefined {
+  if (type === "RuntimeDefault")
+    return {
+      rule: "berth has no AppArmor profile of its own",
+      allowed: "Localhost with a profile that the node has loaded, or no profile",
+    };
+  if (type !== "Localhost" || node?.appArmor !== false) return undefined;
+  return { rule: "the node's kernel has no AppArmor", allowed: "no profile, or a node whose kernel has AppArmor" };
+}
+
 const grantedBy = (input: EnforcementInput): string => (input.adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel");
 
 /** A node that gives more than every container has says so for each. */
@@ -84,27 +115,39 @@ function nodeDefaultEntries(input: EnforcementInput): EnforcementEntry[] {
   const given = new Set(defaultCapabilitiesOf(capabilities));
   const names = input.sets.bounding.filter((name) => given.has(name) && !DEFAULT_CAPABILITIES.includes(name));
   const note = "nobody asked for it: drop what is not needed";
-  return about(
-    input,
-    names,
-    { enforced: true, mechanism: `defaultCapabilities: ${capabilities.defaults} of this node`, note },
-    "capabilities",
-  );
+  const mechanism = `defaultCapabilities: ${capabilities.defaults} of this node`;
+  return about(input, "capabilities", names, { enforced: true, mechanism, note });
 }
 
 function addEntries(input: EnforcementInput): EnforcementEntry[] {
-  const { capabilities } = input.container.securityContext;
+  const { capabilities, privileged } = input.container.securityContext;
   const { add } = capabilities;
-  const missing = new Set<string>(missingOnNode(capabilities, input.adapter, input.node));
+  const missing = new Set<string>(missingOnNode(askedCapabilities(input.container.securityContext), input.adapter, input.node));
   const added = input.sets.bounding.filter((name) => add.includes(name) || add.includes("ALL"));
-  const byDefault = input.sets.bounding.filter((name) => missing.has(name) && !added.includes(name));
-  const here = added.filter((name) => !missing.has(name));
-  const lost = added.filter((name) => missing.has(name));
+  const others = input.sets.bounding.filter((name) => !added.includes(name));
+  const lost = others.filter((name) => missing.has(name));
   return [
-    ...missingEntries(input, lost, byDefault),
-    ...(input.uid === 0 ? grantedEntries(input, here, "") : ambientOrCleared(input, here)),
+    ...askedEntries(input, "capabilities.add", added, missing),
+    ...(privileged === true ? askedEntries(input, "privileged", others, missing) : missingEntries(input, "capabilities", lost)),
   ];
 }
+
+/** What becomes of capabilities that a field asks for. */
+function askedEntries(
+  input: EnforcementInput,
+  property: AskingField,
+  names: readonly Capability[],
+  missing: ReadonlySet<string>,
+): EnforcementEntry[] {
+  const here = names.filter((name) => !missing.has(name));
+  const lost = names.filter((name) => missing.has(name));
+  return [
+    ...missingEntries(input, property, lost),
+    ...(input.uid === 0 ? grantedEntries(input, property, here, "") : ambientOrCleared(input, property, here)),
+  ];
+}
+
+type AskingField = "capabilities.add" | "privileged";
 
 /** What becomes of some capabilities. */
 interface Fate {
@@ -114,35 +157,36 @@ interface Fate {
 }
 
 /** The entry about these capabilities; none when there are none. */
-function about(input: EnforcementInput, names: readonly string[], fate: Fate, property = "capabilities.add"): EnforcementEntry[] {
+function about(input: EnforcementInput, property: string, names: readonly string[], fate: Fate): EnforcementEntry[] {
   if (names.length === 0) return [];
   return [{ container: input.container.name, property: `securityContext.${property}`, requested: names.join(" "), ...fate }];
 }
 
-/** runc and crun refuse to start a container with these, those that it has only by default included. */
-function missingEntries(input: EnforcementInput, added: readonly string[], byDefault: readonly string[]): EnforcementEntry[] {
-  const why = { enforced: false, mechanism: "not in the node agent's own bounding set" };
+/** runc and crun refuse to start a container with these, those that it has only by default (`capabilities`) included. */
+function missingEntries(input: EnforcementInput, property: AskingField | "capabilities", names: readonly string[]): EnforcementEntry[] {
   const wayOut = "give berthd the capability, or use runtime class runsc";
-  return [
-    ...about(input, added, { ...why, note: wayOut }),
-    ...about(input, byDefault, { ...why, note: `every container has it by default: drop it, ${wayOut}` }, "capabilities"),
-  ];
+  const note = property === "capabilities" ? `every container has it by default: drop it, ${wayOut}` : wayOut;
+  return about(input, property, names, { enforced: false, mechanism: "not in the node agent's own bounding set", note });
 }
 
 /** What execve leaves to a user that is not root, and what it clears. */
-function ambientOrCleared(input: EnforcementInput, names: readonly Capability[]): EnforcementEntry[] {
+function ambientOrCleared(input: EnforcementInput, property: AskingField, names: readonly Capability[]): EnforcementEntry[] {
   const kept = names.filter((name) => input.traits.ambient && (input.sets.ambient ?? []).includes(name));
   const cleared = names.filter((name) => !kept.includes(name));
   const mechanism = `execve clears permitted and effective for uid ${input.uid} unless a capability is ambient`;
-  return [...grantedEntries(input, kept, "ambient set, "), ...about(input, cleared, { enforced: false, mechanism, note: wayOut(input) })];
+  return [
+    ...grantedEntries(input, property, kept, "ambient set, "),
+    ...about(input, property, cleared, { enforced: false, mechanism, note: wayOut(input) }),
+  ];
 }
 
-function grantedEntries(input: EnforcementInput, names: readonly Capability[], how: string): EnforcementEntry[] {
+function grantedEntries(input: EnforcementInput, property: AskingField, names: readonly Capability[], how: string): EnforcementEntry[] {
   const isFlag = (name: Capability): boolean => input.adapter === "runsc" && name === "CAP_NET_RAW";
-  const byFlag = { enforced: true, mechanism: `${how}runsc --net-raw, a flag of the whole sandbox`, note: "" };
-  const byKernel = { enforced: true, mechanism: `${how}${grantedBy(input)}`, note: "" };
+  const note = property === "privileged" ? "what is hidden of /proc and /sys stays hidden, and devices are the usual ones" : "";
+  const byFlag = { enforced: true, mechanism: `${how}runsc --net-raw, a flag of the whole sandbox`, note };
+  const byKernel = { enforced: true, mechanism: `${how}${grantedBy(input)}`, note };
   const others = names.filter((name) => !isFlag(name));
-  return [...about(input, others, byKernel), ...about(input, names.filter(isFlag), byFlag)];
+  return [...about(input, property, others, byKernel), ...about(input, property, names.filter(isFlag), byFlag)];
 }
 
 function wayOut(input: EnforcementInput): string {
@@ -223,9 +267,28 @@ function umaskFate({ adapter, traits }: EnforcementInput): Fate {
 }
 
 function seccompEntries(input: EnforcementInput): EnforcementEntry[] {
-  const { seccompProfile } = input.security;
-  const { type, localhostProfile } = seccompProfile ?? {};
-  return property(input, "seccompProfile", localhostProfile === undefined ? type : `${type} ${localhostProfile}`, seccompFate(input));
+  return property(input, "seccompProfile", profileText(input.security.seccompProfile), seccompFate(input));
+}
+
+function profileText(profile: SeccompProfile | AppArmorProfile | undefined): string | undefined {
+  return profile?.localhostProfile === undefined ? profile?.type : `${profile.type} ${profile.localhostProfile}`;
+}
+
+function appArmorFate({ adapter, security, node }: EnforcementInput): Fate {
+  const { type } = security.appArmorProfile ?? {};
+  if (type === "Unconfined") return { enforced: true, mechanism: "no profile is written", note: "" };
+  if (adapter === "runsc")
+    return { enforced: false, mechanism: "runsc takes no AppArmor profile", note: "leave it out, or use a runtime class of runc or crun" };
+  const missing = missingAppArmor(type, node);
+  if (missing !== undefined) return { enforced: false, mechanism: missing.rule, note: missing.allowed };
+  return { enforced: true, mechanism: "AppArmor of the host's kernel, which must have the profile loaded", note: "" };
+}
+
+function procMountFate({ adapter, container }: EnforcementInput): Fate {
+  if (adapter !== "runsc") return { enforced: true, mechanism: "masked and read-only paths", note: "" };
+  const mechanism = "/proc is that of the sandbox's own kernel, in which runsc masks nothing";
+  if (container.securityContext.procMount === "Default") return { enforced: true, mechanism, note: "" };
+  return { enforced: false, mechanism, note: "leave it out: it would change nothing" };
 }
 
 function seccompFate({ adapter, traits, seccomp, security }: EnforcementInput): Fate {
@@ -273,7 +336,7 @@ function rlimitFate(input: EnforcementInput, limit: Rlimit): Fate {
 
 /** The entry about one field of the security context; none when it was not set. */
 function property(input: EnforcementInput, name: string, value: string | number | boolean | undefined, fate: Fate): EnforcementEntry[] {
-  return value === undefined ? [] : about(input, [String(value)], fate, name);
+  return value === undefined ? [] : about(input, name, [String(value)], fate);
 }
 
 /** What requireEnforcement asks for: throws NotEnforceable with each entry that is not enforced, at its field of the request. */
@@ -281,7 +344,7 @@ export function refuseUnenforced(containers: readonly { readonly name: string }[
   const unenforced = entries.filter((entry) => !entry.enforced);
   if (unenforced.length === 0) return;
   const violations = unenforced.map(({ container, property, requested, mechanism, note }) => ({
-    field: `spec.containers[${containers.findIndex(({ name }) => name === container)}].${property}`,
+    field: container === "" ? `spec.${property}` : `spec.containers[${containers.findIndex(({ name }) => name === container)}].${property}`,
     rule: `would not be enforced: ${mechanism}`,
     value: requested,
     allowed: note,
@@ -295,6 +358,7 @@ export function enforcementWarnings(entries: readonly EnforcementEntry[]): strin
   return entries
     .filter((entry) => !entry.enforced)
     .map(
-      (entry) => `container ${entry.container}: ${entry.property} ${entry.requested} is not effective: ${entry.mechanism}; ${entry.note}`,
+      (entry) =>
+        `${entry.container === "" ? "sandbox" : `container ${entry.container}`}: ${entry.property} ${entry.requested} is not effective: ${entry.mechanism}; ${entry.note}`,
     );
 }

@@ -8,7 +8,7 @@ import { pointerOf } from "./pointer.ts";
 import { RENDER_TRAITS, type RenderInput } from "./render.ts";
 import { processRlimits } from "./rlimits.ts";
 import { runtimeDefaultRules } from "./seccomp.ts";
-import { effectiveSecurity, securityField } from "./security.ts";
+import { askedCapabilities, effectiveSecurity, securityField } from "./security.ts";
 
 export type OriginKind = "default" | "node" | "image" | "request" | "runtime" | "placement";
 
@@ -126,6 +126,8 @@ function processOrigin(subject: Subject, app: App, [field = "", ...rest]: readon
       return capabilityOrigin(subject, app, rest, value);
     case "rlimits":
       return rlimitOrigin(subject, app, Number(rest[0]));
+    case "apparmorProfile":
+      return byRequest(`${securityField(subject.input.request.spec, app.index, "appArmorProfile")}.localhostProfile`);
     case "noNewPrivileges":
       return byRequest(`${fieldOf(app)}.securityContext.allowPrivilegeEscalation`);
     default:
@@ -211,7 +213,8 @@ function capabilityOrigin(subject: Subject, app: App, [set = ""]: readonly strin
     if (DEFAULT_CAPABILITIES.includes(value as Capability)) return byDefault("capabilities of every container");
     return { kind: "node", source: `defaultCapabilities: ${request.defaults}` };
   }
-  return byRequest(`${field}.add[${added >= 0 ? added : request.add.indexOf("ALL")}]`);
+  const named = added >= 0 ? added : request.add.indexOf("ALL");
+  return byRequest(named >= 0 ? `${field}.add[${named}]` : `${fieldOf(app)}.securityContext.privileged`);
 }
 
 function rlimitOrigin(subject: Subject, app: App, index: number): Found {
@@ -260,7 +263,7 @@ function seccompOrigin({ input }: Subject, app: App, [field, index]: readonly st
   if (seccompProfile?.type === "Localhost")
     return { kind: "node", source: `${seccompProfile.localhostProfile} in seccompProfileDir, ${asked}` };
   if (seccompProfile?.type !== "RuntimeDefault") return undefined;
-  const capabilities = finalCapabilities(app.spec.securityContext.capabilities);
+  const capabilities = finalCapabilities(askedCapabilities(app.spec.securityContext));
   const { errnoRet } = RENDER_TRAITS[input.adapter].seccomp;
   const rules = runtimeDefaultRules({ capabilities, architecture: input.architecture, errnoRet });
   const reason = field === "syscalls" ? rules[Number(index)]?.reason : "the node's processor, and EPERM for what no rule allows";

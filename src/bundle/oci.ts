@@ -91,6 +91,8 @@ const process = z.strictObject({
   rlimits: z.array(rlimit).refine((entries) => isUnique(entries.map(({ type }) => type)), { error: "has a type twice" }),
   /** "Linux Process". */
   noNewPrivileges: z.literal(true).exactOptional(),
+  /** "Linux Process": a profile that the kernel has loaded. */
+  apparmorProfile: noNul.min(1).exactOptional(),
 });
 
 /** "Root". */

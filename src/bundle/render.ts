@@ -12,14 +12,16 @@ import {
   type EnforcementTraits,
   enforcementWarnings,
   type NodeGrants,
+  sandboxEnforcement,
 } from "./enforcement.ts";
 import { configJson, type OciConfig, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
+import { refuseImpossible } from "./impossible.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
 import { processArgs, processCwd, processEnv } from "./process.ts";
 import { processRlimits } from "./rlimits.ts";
 import { actionsOf, runtimeDefault } from "./seccomp.ts";
 import type { Architecture } from "./seccomp-default.ts";
-import { effectiveSecurity, securityField } from "./security.ts";
+import { askedCapabilities, type EffectiveSecurity, effectiveSecurity, securityField } from "./security.ts";
 import { isNamedByImage, resolveUser } from "./user.ts";
 
 /** How a runtime differs from another in what must be written for it. The same for every version of an adapter. */
@@ -101,12 +103,13 @@ export interface RenderResult {
   readonly warnings: readonly string[];
 }
 
-/** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit, NotEnforceable when profile and runtime do not. */
+/** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit, NotEnforceable when request and runtime do not. */
 export function render(input: RenderInput): RenderResult {
+  refuseImpossible(input.request.spec, input.adapter, undefined);
   const apps = input.request.spec.containers.map((container, index) =>
     inContainer(container.name, () => renderApp(input, container, index)),
   );
-  const enforcement = apps.flatMap((app) => app.enforcement);
+  const enforcement = [...sandboxEnforcement(input.request.spec), ...apps.flatMap((app) => app.enforcement)];
   const bundles = [bundle(PAUSE_NAME, pauseConfig(input)), ...apps.map((app) => bundle(app.name, app.config))];
   return { bundles, enforcement, warnings: enforcementWarnings(enforcement) };
 }
@@ -122,7 +125,7 @@ function inContainer<T>(container: string, act: () => T): T {
 
 /** Whether runsc needs --net-raw, a flag that counts for the whole sandbox. */
 export function needsRawSockets(containers: readonly ContainerSpec[]): boolean {
-  return containers.some((container) => finalCapabilities(container.securityContext.capabilities).includes("CAP_NET_RAW"));
+  return containers.some((container) => finalCapabilities(askedCapabilities(container.securityContext)).includes("CAP_NET_RAW"));
 }
 
 function bundle(container: string, config: OciConfig): RenderedBundle {
@@ -151,12 +154,12 @@ function renderApp(
   const image = input.images.get(container.name);
   const place = input.places.get(container.name);
   if (!image || !place) throw new Error(`no image or place for container ${container.name}`);
-  const { capabilities, allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = container.securityContext;
+  const { allowPrivilegeEscalation, readOnlyRootFilesystem, umask } = container.securityContext;
   const security = effectiveSecurity(input.request.spec, container);
   const resolved = resolveUser({ ...security, imageUser: image.config.user, users: image.users });
   if (security.runAsNonRoot) refuseRoot(input, index, { uid: resolved.uid, imageUser: image.config.user });
   const user = umask === undefined ? resolved : { ...resolved, umask };
-  const sets = capabilitySets(capabilities, user.uid, input.capabilityMode);
+  const sets = capabilitySets(askedCapabilities(container.securityContext), user.uid, input.capabilityMode);
   const seccomp = seccompOf(input, index, sets.bounding);
   const config: OciConfig = {
     ociVersion: "1.0.2",
@@ -169,6 +172,7 @@ function renderApp(
       capabilities: sets,
       rlimits: processRlimits(leakingRlimits, container.rlimits),
       ...(allowPrivilegeEscalation === false ? { noNewPrivileges: true } : {}),
+      ...appArmorOf(input.adapter, security),
     },
     root: { path: place.rootfs, readonly: readOnlyRootFilesystem ?? false },
     mounts: baselineMounts(isolation),
@@ -196,6 +200,12 @@ function refuseRoot({ request, defaulted }: RenderInput, index: number, { uid, i
   const source = defaulted?.get(field);
   const rule = `forbids it${source === undefined ? "" : ` by default (${source})`}: ${why}`;
   throw invalidRequest([{ field, rule, value: "true", allowed: "runAsUser with a number above 0" }]);
+}
+
+/** Only a kernel that the host shares has AppArmor to confine with. */
+function appArmorOf(adapter: AdapterName, { appArmorProfile }: EffectiveSecurity): { apparmorProfile?: string } {
+  if (adapter === "runsc" || appArmorProfile?.type !== "Localhost") return {};
+  return { apparmorProfile: appArmorProfile.localhostProfile };
 }
 
 /** The filter of an app; none when no profile is asked for. Each bundle has one of its own. */

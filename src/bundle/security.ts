@@ -1,6 +1,7 @@
 /** What a container's security context comes to when the sandbox's is behind it. Pure. */
 
-import type { ContainerSpec, SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
+import type { AppArmorProfile, ContainerSpec, SandboxSpec, SeccompProfile, SecurityContext } from "../sandbox/spec.ts";
+import type { CapabilityRequest } from "./capabilities.ts";
 
 export interface EffectiveSecurity {
   readonly runAsUser: number | undefined;
@@ -9,6 +10,7 @@ export interface EffectiveSecurity {
   readonly supplementalGroups: readonly number[];
   readonly supplementalGroupsPolicy: "Merge" | "Strict";
   readonly seccompProfile: SeccompProfile | undefined;
+  readonly appArmorProfile: AppArmorProfile | undefined;
 }
 
 /** The container's own word wins, field by field, as in Kubernetes. */
@@ -21,10 +23,16 @@ export function effectiveSecurity(spec: SandboxSpec, container: ContainerSpec): 
     supplementalGroups: common.supplementalGroups,
     supplementalGroupsPolicy: common.supplementalGroupsPolicy,
     seccompProfile: own.seccompProfile ?? common.seccompProfile,
+    appArmorProfile: own.appArmorProfile ?? common.appArmorProfile,
   };
 }
 
-type SharedField = "runAsUser" | "runAsGroup" | "runAsNonRoot" | "seccompProfile";
+/** What a container asks of capabilities: one that is privileged all of the kernel's, never those that the daemon happens to have. */
+export function askedCapabilities({ capabilities, privileged }: Pick<SecurityContext, "capabilities" | "privileged">): CapabilityRequest {
+  return privileged === true ? { ...capabilities, add: [...capabilities.add, "ALL"] } : capabilities;
+}
+
+type SharedField = "runAsUser" | "runAsGroup" | "runAsNonRoot" | "seccompProfile" | "appArmorProfile";
 
 /** Path of a field that both contexts have, as the request has it; the container's when neither does. */
 export function securityField(spec: SandboxSpec, index: number, field: SharedField): string {

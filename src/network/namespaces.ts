@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ensureDir } from "../host/files.ts";
 import { pinNamespaces, unpinNamespaces } from "../host/namespaces.ts";
-import type { NamespaceFiles } from "../host/namespaces.ts";
+import type { NamespaceFiles, Setting } from "../host/namespaces.ts";
 
 export class SandboxNamespaces {
   readonly #dir: string;
@@ -12,13 +12,16 @@ export class SandboxNamespaces {
     this.#dir = join(runDir, "ns");
   }
 
-  /** Makes new namespaces with `lo` up; those that were there are let go first, so nothing may run in them. Errors: SystemError; nothing stays then. */
-  create(sandboxId: string): NamespaceFiles {
+  /**
+   * Makes new namespaces with `lo` up and these settings; those that were there are let go first, so nothing may run in them.
+   * Errors: SystemError, SysctlError; nothing stays then.
+   */
+  create(sandboxId: string, sysctls: readonly Setting[] = []): NamespaceFiles {
     this.remove(sandboxId);
     const files = this.paths(sandboxId);
     ensureDir(join(this.#dir, sandboxId));
     try {
-      pinNamespaces(files);
+      pinNamespaces(files, sysctls);
     } catch (error) {
       this.remove(sandboxId);
       throw error;

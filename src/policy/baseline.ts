@@ -1,5 +1,6 @@
 /** The controls of the Pod Security Standards' level baseline, as of Kubernetes 1.37. Pure. */
 
+import { SAFE_SYSCTLS } from "../bundle/sysctls.ts";
 import { type Capability, KERNEL_CAPABILITIES } from "../bundle/capabilities.ts";
 import {
   type Control,
@@ -22,11 +23,6 @@ const CAPABILITIES = `AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NE
 export const BASELINE_CAPABILITIES: readonly Capability[] = KERNEL_CAPABILITIES.filter((name) =>
   CAPABILITIES.includes(name.slice("CAP_".length)),
 );
-
-const SYSCTLS = `kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports net.ipv4.ip_unprivileged_port_start
-  net.ipv4.ping_group_range net.ipv4.tcp_fin_timeout net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes
-  net.ipv4.tcp_keepalive_time net.ipv4.tcp_notsent_lowat net.ipv4.tcp_rmem net.ipv4.tcp_slow_start_after_idle net.ipv4.tcp_syncookies
-  net.ipv4.tcp_wmem`.split(/\s+/);
 
 /** A custom user or role is forbidden, a level is free. */
 const SELINUX_TYPES = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
@@ -83,5 +79,5 @@ export const BASELINE: readonly Control[] = [
     unless: USER_NAMESPACE,
   },
   { name: "Seccomp", level: "baseline", rules: [optionalProfile("securityContext.seccompProfile", PROFILE_TYPES)] },
-  { name: "Sysctls", level: "baseline", rules: [entriesAmong(["spec.securityContext.sysctls[*].name"], SYSCTLS)] },
+  { name: "Sysctls", level: "baseline", rules: [entriesAmong(["spec.securityContext.sysctls[*].name"], SAFE_SYSCTLS)] },
 ];

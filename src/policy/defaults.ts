@@ -2,7 +2,7 @@
 
 import * as z from "zod";
 import { type DefaultCapabilities, finalCapabilities } from "../bundle/capabilities.ts";
-import { effectiveSecurity } from "../bundle/security.ts";
+import { askedCapabilities, effectiveSecurity } from "../bundle/security.ts";
 import { show, type Violation } from "../errors.ts";
 import type { ContainerSpec, SandboxRequest, SandboxSecurityContext, SandboxSpec, SecurityContext } from "../sandbox/spec.ts";
 import { capability, id } from "./fields.ts";
@@ -114,8 +114,9 @@ function ofContainer(container: ContainerSpec, path: string, defaults: Defaults,
   return { ...container, securityContext: { ...securityContext, ...filled, capabilities } };
 }
 
-/** A drop beats an add of the same name, so what the spec adds by name is not dropped by default, and nothing is where it adds ALL. */
-function dropOf({ capabilities: { add, drop } }: SecurityContext, defaults: Defaults) {
+/** A drop beats an add of the same name, so what the spec adds by name is not dropped by default, and nothing is where it adds ALL or is privileged. */
+function dropOf(securityContext: SecurityContext, defaults: Defaults) {
+  const { add, drop } = askedCapabilities(securityContext);
   if (drop.length > 0 || add.includes("ALL")) return [];
   return (defaults.capabilities?.drop ?? []).filter((name) => !add.includes(name));
 }
@@ -125,7 +126,7 @@ export function conflicts({ request: { spec }, defaulted }: Defaulted): Violatio
   return spec.containers.flatMap((container, index): Violation[] => {
     const path = `spec.containers[${index}].securityContext`;
     const { capabilities, allowPrivilegeEscalation } = container.securityContext;
-    const final = finalCapabilities(capabilities);
+    const final = finalCapabilities(askedCapabilities(container.securityContext));
     const conflict = (field: string, value: unknown, why: string, allowed: string): Violation[] => {
       const source = defaulted.get(field);
       return source === undefined

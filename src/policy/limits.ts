@@ -11,7 +11,8 @@ import type { Isolation } from "../bundle/baseline.ts";
 import { type Capability, defaultCapabilitiesOf } from "../bundle/capabilities.ts";
 import type { OciUser } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
-import type { SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
+import { SAFE_SYSCTLS } from "../bundle/sysctls.ts";
+import type { AppArmorProfile, SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
 import { BASELINE_CAPABILITIES } from "./baseline.ts";
 import { either } from "./control.ts";
 import { capability, id, MAX_ID } from "./fields.ts";
@@ -30,7 +31,11 @@ export interface LimitValues {
   readonly runtimeClasses: readonly string[];
   readonly registries: readonly string[];
   readonly seccompProfiles: readonly string[];
+  readonly appArmorProfiles: readonly string[];
   readonly allowPrivilegeEscalation: boolean;
+  readonly privileged: boolean;
+  readonly procMount: readonly ("Default" | "Unmasked")[];
+  readonly sysctls: readonly string[];
 }
 
 export type LimitName = keyof LimitValues;
@@ -81,10 +86,15 @@ const ANY_ID: readonly IdRange[] = [{ min: 0, max: MAX_ID }];
 const patterns = z.array(z.string().min(1, { error: "is empty" }));
 const ANYTHING: readonly string[] = ["*"];
 
-const seccompPattern = z.string().refine((text) => /^(\*|RuntimeDefault|Unconfined|Localhost\/.+)$/s.test(text), {
-  error: "is not a seccomp profile",
-  params: { allowed: "RuntimeDefault, Unconfined, Localhost/PATH where * in PATH stands for anything, or * for all" },
-});
+const profilePatterns = (kind: string, local: string) =>
+  z.array(
+    z.string().refine((text) => /^(\*|RuntimeDefault|Unconfined|Localhost\/.+)$/s.test(text), {
+      error: `is not ${kind} profile`,
+      params: { allowed: `RuntimeDefault, Unconfined, Localhost/${local} where * in ${local} stands for anything, or * for all` },
+    }),
+  );
+/** Not Unconfined, which says that a default is not wanted. */
+const CONFINED: readonly string[] = ["RuntimeDefault", "Localhost/*"];
 
 /** The same under every runtime. */
 function everywhere<Value>(value: Value): Readonly<Record<Isolation, Value>> {
@@ -180,21 +190,17 @@ export const LIMITS: { readonly [Name in LimitName]: Limit<LimitValues[Name]> } 
   },
   seccompProfiles: {
     about: "the seccomp profiles that a spec may name",
-    schema: z.array(seccompPattern),
-    builtIn: everywhere(["RuntimeDefault", "Localhost/*"]),
+    schema: profilePatterns("a seccomp", "PATH"),
+    builtIn: everywhere(CONFINED),
     allowed: listed,
-    exceeding: ({ spec }, allowed) => {
-      const excess = (field: string, profile: SeccompProfile | undefined): Excess[] => {
-        const text = profile?.type === "Localhost" ? `Localhost/${profile.localhostProfile}` : profile?.type;
-        return text === undefined || matchesAny(allowed, text) ? [] : [{ field, value: text }];
-      };
-      return [
-        ...excess("spec.securityContext.seccompProfile", spec.securityContext.seccompProfile),
-        ...ofEach(spec.containers, ({ securityContext }, index) =>
-          excess(`spec.containers[${index}].securityContext.seccompProfile`, securityContext.seccompProfile),
-        ),
-      ];
-    },
+    exceeding: ({ spec }, allowed) => profilesBeyond(spec, "seccompProfile", allowed),
+  },
+  appArmorProfiles: {
+    about: "the AppArmor profiles that a spec may name",
+    schema: profilePatterns("an AppArmor", "NAME"),
+    builtIn: everywhere(CONFINED),
+    allowed: listed,
+    exceeding: ({ spec }, allowed) => profilesBeyond(spec, "appArmorProfile", allowed),
   },
   allowPrivilegeEscalation: {
     about:
@@ -208,6 +214,40 @@ export const LIMITS: { readonly [Name in LimitName]: Limit<LimitValues[Name]> } 
         if (may || !escalates) return [];
         return [{ field: `spec.containers[${index}].securityContext.allowPrivilegeEscalation`, value: allowPrivilegeEscalation }];
       }),
+  },
+  privileged: {
+    about: "whether a container may be privileged, which is every capability, whatever `capabilities` says",
+    schema: z.boolean(),
+    builtIn: everywhere(false),
+    allowed: (may) => (may ? "true or false" : "false"),
+    exceeding: ({ spec }, may) =>
+      ofEach(spec.containers, ({ securityContext: { privileged } }, index) =>
+        may || privileged !== true ? [] : [{ field: `spec.containers[${index}].securityContext.privileged`, value: true }],
+      ),
+  },
+  procMount: {
+    about: "what `procMount` may say; a runtime that shares the host's kernel never gives Unmasked, whatever stands here",
+    schema: z.array(z.enum(["Default", "Unmasked"])),
+    builtIn: { "own-kernel": ["Default", "Unmasked"], "shared-kernel": ["Default"] },
+    allowed: listed,
+    exceeding: ({ spec }, allowed) =>
+      ofEach(spec.containers, ({ securityContext: { procMount } }, index) =>
+        procMount === undefined || allowed.includes(procMount)
+          ? []
+          : [{ field: `spec.containers[${index}].securityContext.procMount`, value: procMount }],
+      ),
+  },
+  sysctls: {
+    about: "the kernel settings of a sandbox's own namespaces that `sysctls` may name beside the safe ones",
+    schema: patterns,
+    builtIn: everywhere([]),
+    allowed: (names) => `${names.length === 0 ? "" : `${names.join(", ")} or `}the safe ones`,
+    exceeding: ({ spec }, allowed) =>
+      ofEach(spec.securityContext.sysctls, ({ name }, index) =>
+        SAFE_SYSCTLS.includes(name) || matchesAny(allowed, name)
+          ? []
+          : [{ field: `spec.securityContext.sysctls[${index}].name`, value: name }],
+      ),
   },
 };
 
@@ -224,4 +264,16 @@ export function isEveryId(ranges: readonly IdRange[]): boolean {
 
 function ofEach<Entry>(entries: readonly Entry[], look: (entry: Entry, index: number) => Excess[]): Excess[] {
   return entries.flatMap(look);
+}
+
+/** Profiles of the sandbox and of its containers that no pattern matches. */
+function profilesBeyond(spec: SandboxSpec, field: "seccompProfile" | "appArmorProfile", allowed: readonly string[]): Excess[] {
+  const excess = (path: string, profile: SeccompProfile | AppArmorProfile | undefined): Excess[] => {
+    const text = profile?.type === "Localhost" ? `Localhost/${profile.localhostProfile}` : profile?.type;
+    return text === undefined || matchesAny(allowed, text) ? [] : [{ field: `${path}.securityContext.${field}`, value: text }];
+  };
+  return [
+    ...excess("spec", spec.securityContext[field]),
+    ...ofEach(spec.containers, ({ securityContext }, index) => excess(`spec.containers[${index}]`, securityContext[field])),
+  ];
 }

@@ -1,18 +1,20 @@
 /** What create and start have in common: from a record to a sandbox whose apps have all been started. */
 
 import { mkdirSync } from "node:fs";
-import { missingOnNode, refuseUnenforced, rlimitCeiling } from "../bundle/enforcement.ts";
+import { refuseUnenforced } from "../bundle/enforcement.ts";
+import { refuseImpossible } from "../bundle/impossible.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
 import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
-import { BerthError, toBerthError, type Violation } from "../errors.ts";
+import { BerthError, toBerthError } from "../errors.ts";
+import { type NamespaceFiles, SysctlError } from "../host/namespaces.ts";
 import type { PinnedImage, UserDatabase } from "../image/image.ts";
 import { readUserDatabase, readUserDatabaseOfLayout } from "../image/users.ts";
 import { launchMonitor } from "../monitor/conmon.ts";
 import { type AdmittedRequest, admitUsers, dependingOnImages } from "../policy/admission.ts";
 import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
-import type { AdapterName, ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { admitAgain } from "./admit.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { allContainers, type ContainerRecord, type SandboxRecord } from "./record.ts";
@@ -20,7 +22,6 @@ import type { Live, Operation } from "./operations.ts";
 import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
-import type { ContainerSpec } from "./spec.ts";
 import { moveTo } from "./state.ts";
 import { teardown } from "./teardown.ts";
 
@@ -36,7 +37,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   record.stages = operation.stages;
   const admitted = await operation.step("admission", () => admitAgain(record, rooms.policy.current, rooms.config));
   const resolved = await operation.step("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
-  refuseWhatNodeCannotGive(rooms, record, resolved);
+  refuseImpossible(record.spec, resolved.adapter, rooms.node);
   const seccompProfiles = await operation.step("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
   const images = await operation.step("image", () => findImages(record, findImage));
   const users = await operation.step("policy", () => admitUsersOf(admitted, images));
@@ -50,7 +51,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   // Whatever an earlier run, or a try that was cut off, has left: it would be in the way.
   if (operation.verb === "start" || operation.record.args.attempts) await operation.step("clear", () => clear(rooms, live));
   const places = await operation.step("rootfs", () => mountRootfs(rooms, record, layers));
-  const namespaces = await operation.step("namespaces", () => rooms.namespaces.create(record.id));
+  const namespaces = await operation.step("namespaces", () => makeNamespaces(rooms, record));
   await operation.step("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
   const rendered = await operation.step("render", () =>
     renderBundles(rooms, record, { images, users, seccompProfiles, places, namespaces }),
@@ -109,43 +110,25 @@ async function forEachOf<T>(items: readonly T[], act: (item: T) => Promise<void>
   await allOf(Array.from({ length: Math.min(PARALLEL_CREATES, items.length) }, work));
 }
 
-/** What runc and crun die of when berthd itself does not have it is refused before anything is touched. */
-function refuseWhatNodeCannotGive(rooms: Rooms, record: SandboxRecord, { adapter }: ResolvedRuntime): void {
-  const violations = record.spec.containers.flatMap((container, index) => [
-    ...lackingCapabilities(rooms, container, index, adapter),
-    ...highRlimits(rooms, container, index, adapter),
-  ]);
-  if (violations.length === 0) return;
-  const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value}: ${rule} (${allowed})`).join("; ");
-  throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations, stage: "runtime" });
-}
-
-function lackingCapabilities(rooms: Rooms, { securityContext }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
-  const { capabilities } = securityContext;
-  return missingOnNode(capabilities, adapter, rooms.node).map((name) => {
-    const asked = capabilities.add.includes(name) || capabilities.add.includes("ALL");
-    return {
-      field: `spec.containers[${index}].securityContext.capabilities.${asked ? "add" : "drop"}`,
-      rule: `berthd's own bounding set lacks it, so ${adapter} cannot give it`,
-      value: name,
-      allowed: `${asked ? "leave it out" : "drop it, as every container has it by default"}, give berthd the capability, or use runtime class runsc`,
+/** Throws NotEnforceable for a setting that the kernel does not take; nothing stays then. */
+function makeNamespaces(rooms: Rooms, { id, spec }: SandboxRecord): NamespaceFiles {
+  const { sysctls } = spec.securityContext;
+  try {
+    return rooms.namespaces.create(id, sysctls);
+  } catch (error) {
+    if (!(error instanceof SysctlError)) throw error;
+    const index = sysctls.findIndex(({ name }) => name === error.sysctl);
+    const violation = {
+      field: `spec.securityContext.sysctls[${index}]`,
+      rule: `the kernel refuses it: ${error.code}`,
+      value: `${error.sysctl}=${sysctls[index]?.value ?? ""}`,
+      allowed: "a setting of the sandbox's own namespaces that this kernel has, with a value that it takes",
     };
-  });
-}
-
-function highRlimits(rooms: Rooms, { rlimits }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
-  return rlimits.flatMap((limit, position) => {
-    const highest = rlimitCeiling(limit, adapter, rooms.node);
-    if (highest === undefined) return [];
-    return [
-      {
-        field: `spec.containers[${index}].rlimits[${position}].hard`,
-        rule: `is above berthd's own hard limit of ${limit.type}, so ${adapter} cannot give it`,
-        value: String(limit.hard),
-        allowed: `at most ${highest}; else start berthd with a higher limit, or use runtime class runsc`,
-      },
-    ];
-  });
+    throw new BerthError("NotEnforceable", `${violation.field}: ${violation.value}: ${violation.rule}: use ${violation.allowed}`, {
+      violations: [violation],
+      cause: error,
+    });
+  }
 }
 
 /** By container name. */
@@ -194,7 +177,7 @@ interface Made {
   readonly users: ReadonlyMap<string, UserDatabase>;
   readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
   readonly places: ReadonlyMap<string, ContainerPlace>;
-  readonly namespaces: { net: string; ipc: string; uts: string };
+  readonly namespaces: NamespaceFiles;
 }
 
 function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, seccompProfiles, places, namespaces }: Made): RenderResult {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { capabilitiesOfMask } from "../bundle/capabilities.ts";
 import type { NodeGrants } from "../bundle/enforcement.ts";
 import { NO_LIMIT, type RlimitType } from "../bundle/rlimits.ts";
@@ -13,7 +13,10 @@ export function nodeGrants(): NodeGrants {
   // The one limit that no capability lifts.
   const files = BigInt(readFileSync("/proc/sys/fs/nr_open", "utf8").trim());
   const nofile = rlimits.get("RLIMIT_NOFILE") ?? files;
-  return { capabilities, rlimits: rlimits.set("RLIMIT_NOFILE", nofile < files ? nofile : files) };
+  const appArmor = existsSync("/sys/module/apparmor/parameters/enabled")
+    ? readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y")
+    : false;
+  return { capabilities, appArmor, rlimits: rlimits.set("RLIMIT_NOFILE", nofile < files ? nofile : files) };
 }
 
 /** Reads /proc/PID/limits. */

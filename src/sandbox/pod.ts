@@ -26,7 +26,9 @@ function words(text: string): readonly string[] {
 
 const CAPABILITIES: ObjectFields = { implemented: { add: "as it is", drop: "as it is" }, later: [] };
 
-const SECCOMP_PROFILE: ObjectFields = { implemented: { type: "as it is", localhostProfile: "as it is" }, later: [] };
+const PROFILE: ObjectFields = { implemented: { type: "as it is", localhostProfile: "as it is" }, later: [] };
+
+const SYSCTL: ObjectFields = { implemented: { name: "as it is", value: "as it is" }, later: [] };
 
 const SECURITY_CONTEXT: ObjectFields = {
   implemented: {
@@ -36,9 +38,12 @@ const SECURITY_CONTEXT: ObjectFields = {
     runAsNonRoot: "as it is",
     allowPrivilegeEscalation: "as it is",
     readOnlyRootFilesystem: "as it is",
-    seccompProfile: SECCOMP_PROFILE,
+    seccompProfile: PROFILE,
+    appArmorProfile: PROFILE,
+    procMount: "as it is",
+    privileged: "as it is",
   },
-  later: words("appArmorProfile privileged procMount seLinuxOptions windowsOptions"),
+  later: words("seLinuxOptions windowsOptions"),
 };
 
 const POD_SECURITY_CONTEXT: ObjectFields = {
@@ -48,10 +53,12 @@ const POD_SECURITY_CONTEXT: ObjectFields = {
     runAsNonRoot: "as it is",
     supplementalGroups: "as it is",
     supplementalGroupsPolicy: "as it is",
-    seccompProfile: SECCOMP_PROFILE,
+    seccompProfile: PROFILE,
+    appArmorProfile: PROFILE,
+    sysctls: [SYSCTL],
   },
   later: words(`
-    appArmorProfile fsGroup fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions sysctls windowsOptions
+    fsGroup fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions windowsOptions
   `),
 };
 

@@ -5,6 +5,7 @@ import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCa
 import { MAX_ID, MAX_UMASK } from "../bundle/oci.ts";
 import { leadsThroughProc } from "../bundle/process.ts";
 import { normalizeRlimit, type Rlimit, RLIMIT_TYPES, type RlimitType, type RlimitValue, rlimitNumber } from "../bundle/rlimits.ts";
+import { namespaceOf, type Sysctl } from "../bundle/sysctls.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
 import { violationsOf } from "../violations.ts";
@@ -20,6 +21,12 @@ export type SeccompProfile =
   /** A path in the node's profile folder. */
   | { readonly type: "Localhost"; readonly localhostProfile: string };
 
+/** What AppArmor confines a container's processes to. */
+export type AppArmorProfile =
+  | { readonly type: "RuntimeDefault" | "Unconfined"; readonly localhostProfile?: undefined }
+  /** Name of a profile that the node's kernel has loaded. */
+  | { readonly type: "Localhost"; readonly localhostProfile: string };
+
 export interface SecurityContext {
   readonly capabilities: CapabilityRequest;
   readonly runAsUser?: number | undefined;
@@ -30,6 +37,10 @@ export interface SecurityContext {
   /** 0 to 0777. */
   readonly umask?: number | undefined;
   readonly seccompProfile?: SeccompProfile | undefined;
+  readonly appArmorProfile?: AppArmorProfile | undefined;
+  readonly procMount?: "Default" | "Unmasked" | undefined;
+  /** All capabilities; masks and devices are as for everybody. */
+  readonly privileged?: boolean | undefined;
 }
 
 /** What counts for every app that does not say otherwise. */
@@ -40,6 +51,9 @@ export interface SandboxSecurityContext {
   readonly supplementalGroups: readonly number[];
   readonly supplementalGroupsPolicy: "Merge" | "Strict";
   readonly seccompProfile?: SeccompProfile | undefined;
+  readonly appArmorProfile?: AppArmorProfile | undefined;
+  /** Each of a namespace, each once. */
+  readonly sysctls: readonly Sysctl[];
 }
 
 export interface ContainerSpec {
@@ -199,29 +213,43 @@ const umask = z.number({ error: "is not a whole number" }).refine((value) => Num
   params: { allowed: `0 to ${MAX_UMASK} (0o777)` },
 });
 
-const SECCOMP_TYPES = ["RuntimeDefault", "Localhost", "Unconfined"] as const;
+const PROFILE_TYPES = ["RuntimeDefault", "Localhost", "Unconfined"] as const;
+type Profile = SeccompProfile & AppArmorProfile;
+
+/** A profile by its type; `localhostProfile` goes with type Localhost and with no other. */
+function profileOf(kind: string, localhostProfile: z.ZodType<string>, where: string) {
+  return z
+    .strictObject({
+      type: z.enum(PROFILE_TYPES, { error: `is not a type of ${kind} profile` }),
+      localhostProfile: localhostProfile.optional(),
+    })
+    .transform(({ type, localhostProfile }, context): Profile => {
+      const refuse = (message: string, allowed: string): never => {
+        context.addIssue({ code: "custom", path: ["localhostProfile"], input: localhostProfile, message, params: { allowed } });
+        return z.NEVER;
+      };
+      if (type === "Localhost") {
+        if (localhostProfile !== undefined) return { type, localhostProfile };
+        return refuse("is required", `${where}, as type is Localhost`);
+      }
+      if (localhostProfile === undefined) return { type };
+      return refuse(`is only used with type Localhost, not ${type}`, "leave it out, or type: Localhost");
+    });
+}
+
 const profileText = rule(
   (path) => path.split("/").every((part) => part !== "" && part !== "." && part !== ".."),
   "is not a clean relative path",
   "a path in the node's profile folder, without a leading '/', '//', '.' and '..'",
 )(text);
-const seccompProfile = z
-  .strictObject({
-    type: z.enum(SECCOMP_TYPES, { error: "is not a type of seccomp profile" }),
-    localhostProfile: profileText.optional(),
-  })
-  .transform(({ type, localhostProfile }, context): SeccompProfile => {
-    const refuse = (message: string, allowed: string): never => {
-      context.addIssue({ code: "custom", path: ["localhostProfile"], input: localhostProfile, message, params: { allowed } });
-      return z.NEVER;
-    };
-    if (type === "Localhost") {
-      if (localhostProfile !== undefined) return { type, localhostProfile };
-      return refuse("is required", "the path of a profile in the node's profile folder, as type is Localhost");
-    }
-    if (localhostProfile === undefined) return { type };
-    return refuse(`is only used with type Localhost, not ${type}`, "leave it out, or type: Localhost");
-  });
+const seccompProfile = profileOf("seccomp", profileText, "the path of a profile in the node's profile folder");
+
+const appArmorName = rule(
+  (name) => /^[\x21-\x7e]([\x20-\x7e]{0,4093}[\x21-\x7e])?$/.test(name),
+  "is not the name of an AppArmor profile",
+  "1 to 4095 printable ASCII characters, no blank at either end",
+)(z.string());
+const appArmorProfile = profileOf("AppArmor", appArmorName, "the name of a profile that the node has loaded");
 
 const securityContext = z
   .strictObject({
@@ -233,14 +261,51 @@ const securityContext = z
     readOnlyRootFilesystem: z.boolean().optional(),
     umask: umask.optional(),
     seccompProfile: seccompProfile.optional(),
+    appArmorProfile: appArmorProfile.optional(),
+    procMount: z.enum(["Default", "Unmasked"], { error: "is not a way to mount /proc" }).optional(),
+    privileged: z.boolean().optional(),
   })
-  .superRefine(({ allowPrivilegeEscalation, capabilities }, context) => {
+  .superRefine(({ allowPrivilegeEscalation, capabilities, privileged }, context) => {
     // As Kubernetes: whoever has SYS_ADMIN needs no setuid program to gain privileges.
-    if (allowPrivilegeEscalation !== false || !finalCapabilities(capabilities).includes("CAP_SYS_ADMIN")) return;
-    const message = "cannot be false with the capability SYS_ADMIN";
-    const params = { allowed: "leave it out, or do not add SYS_ADMIN" };
+    const all = privileged === true;
+    if (allowPrivilegeEscalation !== false || !(all || finalCapabilities(capabilities).includes("CAP_SYS_ADMIN"))) return;
+    const message = all ? "cannot be false in a privileged container" : "cannot be false with the capability SYS_ADMIN";
+    const params = { allowed: all ? "leave it out, or privileged: false" : "leave it out, or do not add SYS_ADMIN" };
     context.addIssue({ code: "custom", path: ["allowPrivilegeEscalation"], input: false, message, params });
   });
+
+/** No two entries of a list say the same of `key`. */
+function refuseRepeats<Key extends string>(entries: readonly Readonly<Record<Key, string>>[], key: Key, context: z.RefinementCtx): void {
+  for (const [index, { [key]: input }] of entries.entries()) {
+    if (entries.findIndex((other) => other[key] === input) === index) continue;
+    const params = { allowed: "each once" };
+    context.addIssue({ code: "custom", path: [index, key], input, message: "is set by another entry", params });
+  }
+}
+
+/** What fits into the one page that the kernel reads. */
+const MAX_SYSCTL_BYTES = 4095;
+const sysctlName = z.string().superRefine((name, context) => {
+  const refuse = (message: string, allowed: string): void => context.addIssue({ code: "custom", message, params: { allowed } });
+  if (name.length > 253 || !/^[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)+$/.test(name)) {
+    refuse(
+      "is not the name of a kernel setting",
+      "names of lower-case letters, digits, '-' and '_', joined by dots, such as net.ipv4.tcp_rmem",
+    );
+  } else if (namespaceOf(name) === undefined) {
+    refuse(
+      "is a setting of the whole host",
+      "settings of the net and ipc namespaces: net.*, kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*",
+    );
+  }
+});
+const sysctlValue = rule(
+  (value) => /^[\t\x20-\x7e]+$/.test(value) && value.trim() !== "" && value.length <= MAX_SYSCTL_BYTES,
+  "is not the value of a kernel setting",
+  `one line of printable ASCII, not blank, of at most ${MAX_SYSCTL_BYTES} characters`,
+)(z.string());
+const sysctl = z.strictObject({ name: sysctlName, value: sysctlValue });
+const sysctls = z.array(sysctl).superRefine((entries, context) => refuseRepeats(entries, "name", context));
 
 const sandboxSecurityContext = z.strictObject({
   runAsUser: id.optional(),
@@ -252,6 +317,8 @@ const sandboxSecurityContext = z.strictObject({
     .prefault([]),
   supplementalGroupsPolicy: z.enum(["Merge", "Strict"]).prefault("Merge"),
   seccompProfile: seccompProfile.optional(),
+  appArmorProfile: appArmorProfile.optional(),
+  sysctls: sysctls.prefault([]),
 });
 
 const rlimitType = z.string().transform((name, context): RlimitType => {
@@ -273,13 +340,7 @@ const rlimit = z.strictObject({ type: rlimitType, soft: rlimitValue, hard: rlimi
   context.addIssue({ code: "custom", path: ["soft"], input: soft, message: "is above the hard limit", params });
 });
 /** Runtimes differ in which of two entries of a type they take. */
-const rlimits = z.array(rlimit).superRefine((entries, context) => {
-  for (const [index, { type }] of entries.entries()) {
-    if (entries.findIndex((other) => other.type === type) === index) continue;
-    const params = { allowed: "each limit once" };
-    context.addIssue({ code: "custom", path: [index, "type"], input: type, message: "is set by another entry", params });
-  }
-});
+const rlimits = z.array(rlimit).superRefine((entries, context) => refuseRepeats(entries, "type", context));
 
 const envName = rule((name) => name !== "" && !name.includes("="), "is empty or contains '='", "a name without '='")(text);
 const envVar = z.strictObject({ name: envName, value: text.prefault("") });

@@ -91,7 +91,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
             rlimits: [],
           },
         ],
-        securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict" },
+        securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict", sysctls: [] },
         hostname: "host",
         requireEnforcement: true,
       },

@@ -58,6 +58,9 @@ const container = fc.record(
         readOnlyRootFilesystem: fc.boolean(),
         umask: fc.oneof(fc.integer({ min: 0, max: 0o777 }), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
         seccompProfile,
+        appArmorProfile: seccompProfile,
+        procMount: fc.integer({ min: -1, max: 3 }),
+        privileged: fc.boolean(),
         capabilities: fc.record(
           { add: words, drop: words, ambient: words, ambientMode: fc.integer({ min: -2, max: 9 }) },
           { requiredKeys: [] },
@@ -80,6 +83,14 @@ const request = fc.record(
         securityContext: fc.record(
           {
             seccompProfile,
+            appArmorProfile: seccompProfile,
+            sysctls: fc.array(
+              fc.record(
+                { name: fc.oneof(fc.constantFrom("kernel.shm_rmid_forced", "kernel.panic", "net"), word), value: word },
+                { requiredKeys: [] },
+              ),
+              { maxLength: 2 },
+            ),
             runAsUser: integer,
             runAsGroup: integer,
             runAsNonRoot: fc.boolean(),
@@ -175,6 +186,8 @@ test("every field of the security context keeps its value across the wire, false
               allowPrivilegeEscalation: truth,
               readOnlyRootFilesystem: truth,
               umask: truth ? 511 : 0,
+              appArmorProfile: { type: "Localhost", localhostProfile: "own" },
+              procMount: truth ? "Default" : "Unmasked",
             },
           },
         ],
@@ -183,8 +196,10 @@ test("every field of the security context keeps its value across the wire, false
         securityContext: {
           ...wholes,
           runAsNonRoot: truth,
+          appArmorProfile: { type: truth ? "RuntimeDefault" : "Unconfined" },
           supplementalGroups: [7, 0, 7],
           supplementalGroupsPolicy: truth ? "Strict" : "Merge",
+          sysctls: truth ? [{ name: "net.ipv4.tcp_rmem", value: "4096\t131072 6291456" }] : [],
         },
       },
     });

@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { finalCapabilities, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
 import type { RenderInput } from "../../src/bundle/render.ts";
 import { RLIMIT_TYPES, rlimitNumber } from "../../src/bundle/rlimits.ts";
+import { SAFE_SYSCTLS } from "../../src/bundle/sysctls.ts";
 import { ADAPTERS, type App, type Node, renderInput } from "./rendering.ts";
 
 export const MAX_ID = 2_147_483_647;
@@ -29,7 +30,14 @@ export const rlimits = fc.uniqueArray(
   { maxLength: 3, selector: ({ type }) => type },
 );
 
+export const sysctls = fc.uniqueArray(
+  fc.record({ name: fc.constantFrom(...SAFE_SYSCTLS), value: fc.constantFrom("0", "1 2", "1024\t65535") }),
+  { maxLength: 2, selector: ({ name }) => name },
+);
+
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
+
+const appArmorProfile = fc.constantFrom({ type: "RuntimeDefault" }, { type: "Unconfined" }, { type: "Localhost", localhostProfile: "a" });
 
 const image = fc.record({
   user: fc.constantFrom("", "0", "7", "7:8", "web", "web:web"),
@@ -54,6 +62,9 @@ const app: fc.Arbitrary<App> = fc
       allowPrivilegeEscalation: maybe(fc.boolean()),
       readOnlyRootFilesystem: maybe(fc.boolean()),
       umask: maybe(fc.integer({ min: 0, max: 0o777 })),
+      privileged: maybe(fc.boolean()),
+      procMount: maybe(fc.constant("Default")),
+      appArmorProfile: maybe(appArmorProfile),
     }),
     image,
     command: fc.array(word, { maxLength: 2 }),
@@ -65,7 +76,7 @@ const app: fc.Arbitrary<App> = fc
   .map(({ capabilities, context, image, ...container }) => {
     const ambient = typeof capabilities.ambient === "object" ? pick(capabilities, capabilities.ambient.picked) : capabilities.ambient;
     // Refused together with false.
-    const sysAdmin = finalOf(capabilities).includes("CAP_SYS_ADMIN");
+    const sysAdmin = context.privileged === true || finalOf(capabilities).includes("CAP_SYS_ADMIN");
     const held = sysAdmin && context.allowPrivilegeEscalation === false ? { allowPrivilegeEscalation: undefined } : {};
     return {
       container: { ...container, securityContext: { capabilities: { ...capabilities, ambient }, ...context, ...held } },
@@ -80,16 +91,24 @@ const sandbox = fc.record({
     runAsGroup: maybe(id),
     supplementalGroups: fc.array(fc.oneof(id, fc.constantFrom(3, 5, 100)), { maxLength: 3 }),
     supplementalGroupsPolicy: fc.constantFrom("Merge", "Strict"),
+    sysctls,
+    appArmorProfile: maybe(appArmorProfile),
   }),
 });
 
-const node: fc.Arbitrary<Node> = fc.record({
-  adapter: fc.constantFrom(...ADAPTERS),
-  capabilityMode: fc.constantFrom("merged", "no-inheritable"),
-  ambient: fc.boolean(),
-  traits: fc.record({ umask: fc.boolean(), setuid: fc.boolean() }),
-  sandbox,
-});
+const node: fc.Arbitrary<Node> = fc
+  .record({
+    adapter: fc.constantFrom(...ADAPTERS),
+    capabilityMode: fc.constantFrom("merged", "no-inheritable"),
+    ambient: fc.boolean(),
+    traits: fc.record({ umask: fc.boolean(), setuid: fc.boolean() }),
+    sandbox,
+  })
+  // Refused under runsc.
+  .map(({ sandbox: { securityContext }, ...rest }) => ({
+    ...rest,
+    sandbox: { securityContext: rest.adapter === "runsc" ? { ...securityContext, sysctls: [] } : securityContext },
+  }));
 
 /** What render takes, random but admitted by the parser. */
 export const inputs: fc.Arbitrary<RenderInput> = fc

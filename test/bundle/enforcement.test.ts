@@ -4,7 +4,11 @@ import type { NodeGrants } from "../../src/bundle/enforcement.ts";
 import { type App, type Node, renderApps } from "./rendering.ts";
 
 /** A node whose agent has these capabilities, and no limits of its own. */
-const grants = (capabilities: readonly string[]): NodeGrants => ({ capabilities: new Set(capabilities), rlimits: new Map() });
+const grants = (capabilities: readonly string[]): NodeGrants => ({
+  capabilities: new Set(capabilities),
+  rlimits: new Map(),
+  appArmor: true,
+});
 
 const ROOT_FIRST = "run as user 0 and let the program drop to its user itself (SETUID, SETGID, SETPCAP)";
 

@@ -386,6 +386,7 @@ test("a capability whose origin is an add goes with that add; one by default sta
         const bounding = (add: (index: number) => boolean): readonly string[] => {
           const without = inContext(({ capabilities }) => ({
             capabilities: { ...capabilities, add: capabilities.add.filter((name, at) => name !== "ALL" && add(at)), ambient: "never" },
+            privileged: false,
           }));
           return bundleOf(without(input), "c0").config.process.capabilities.bounding;
         };

@@ -4,6 +4,7 @@ import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capa
 import type { OciConfig } from "../../src/bundle/oci.ts";
 import { type RenderInput, render } from "../../src/bundle/render.ts";
 import { parseSandboxRequest, type SandboxRequest } from "../../src/sandbox/spec.ts";
+import { askedCapabilities } from "../../src/bundle/security.ts";
 import { inputs, MAX_ID } from "./arbitraries.ts";
 import { ADAPTERS, configOf, renderInput } from "./rendering.ts";
 import { runs } from "../support/property.ts";
@@ -85,7 +86,8 @@ test("no capability is there that is neither default nor added, none that was dr
   fc.assert(
     fc.property(inputs, (input) => {
       for (const [index, { process }] of appsOf(input).entries()) {
-        const asked = input.request.spec.containers[index]?.securityContext.capabilities;
+        const context = input.request.spec.containers[index]?.securityContext;
+        const asked = context && askedCapabilities(context);
         const added = asked?.add.includes("ALL") ? KERNEL_CAPABILITIES : (asked?.add ?? []);
         const { bounding } = process.capabilities;
         expect(within(bounding, [...DEFAULT_CAPABILITIES, ...added])).toBe(true);

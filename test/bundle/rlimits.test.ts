@@ -67,7 +67,7 @@ const report = (containers: readonly object[], node: Node) =>
   ).enforcement.map(({ container, property, requested, enforced, mechanism }) => [container, property, requested, enforced, mechanism]);
 
 test("runc and crun hold each container to its own, up to what the node's agent may give", () => {
-  const grants: NodeGrants = { capabilities: new Set(), rlimits: new Map([["RLIMIT_NOFILE", 199n]]) };
+  const grants: NodeGrants = { capabilities: new Set(), rlimits: new Map([["RLIMIT_NOFILE", 199n]]), appArmor: false };
   const dropAll = { securityContext: { capabilities: { drop: ["ALL"] } } };
   for (const adapter of ["runc", "crun"] as const) {
     const byKernel = [true, "the host's kernel"];

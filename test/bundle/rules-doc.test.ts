@@ -5,6 +5,7 @@ import { DEFAULT_CAPABILITIES, KERNEL_CAPABILITIES } from "../../src/bundle/capa
 import { WITH_CAPABILITY } from "../../src/bundle/seccomp-default.ts";
 import { DEFAULT_PATH } from "../../src/bundle/process.ts";
 import { NO_LIMIT, processRlimits } from "../../src/bundle/rlimits.ts";
+import { namespaceOf, SAFE_SYSCTLS } from "../../src/bundle/sysctls.ts";
 import { code, table } from "../support/markdown.ts";
 
 const DOC = "docs/rules.md";
@@ -54,6 +55,7 @@ const TABLES: Readonly<Record<string, string>> = {
   capabilities: capabilities(),
   environment: table(["Variable", "Default"], DEFAULT_PATH.split("=").map(code)),
   limits: limits(),
+  "safe settings": table(["Setting", "Namespace"], ...SAFE_SYSCTLS.map((name) => [code(name), namespaceOf(name) ?? ""])),
   "seccomp by capability": seccomp(),
 };
 

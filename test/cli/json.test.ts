@@ -85,6 +85,7 @@ test("the JSON names of a Sandbox are an interface", () => {
         "securityContext": {
           "supplementalGroups": [],
           "supplementalGroupsPolicy": "SUPPLEMENTAL_GROUPS_POLICY_MERGE",
+          "sysctls": [],
         },
       },
       "status": {

@@ -99,3 +99,35 @@ test("pinning leaks no descriptor", () => {
   }
   expect(open()).toBeLessThanOrEqual(before + 2);
 });
+
+const READ = ["cat", "/proc/sys/kernel/shm_rmid_forced", "/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/fs/mqueue/msg_max"];
+
+test("settings are those of the pinned namespaces alone", () => {
+  using scratch = makeScratch();
+  const files = filesIn(scratch.path);
+  const before = execFileSync("cat", READ.slice(1), { encoding: "utf8" });
+  pinNamespaces(files, [
+    { name: "kernel.shm_rmid_forced", value: "1" },
+    { name: "net.ipv4.tcp_rmem", value: "4097 87381 98305" },
+    { name: "fs.mqueue.msg_max", value: "17" },
+  ]);
+  const inside = execFileSync("nsenter", [`--net=${files.net}`, `--ipc=${files.ipc}`, ...READ], { encoding: "utf8" });
+  expect(inside).toBe("1\n4097\t87381\t98305\n17\n");
+  expect(execFileSync("cat", READ.slice(1), { encoding: "utf8" })).toBe(before);
+});
+
+test.each([
+  ["net.ipv4.no_such_setting", "1", "ENOENT"],
+  ["kernel.shm_rmid_forced", "2", "EINVAL"],
+  ["kernel.shm_rmid_forced", "1 and more", "EINVAL"],
+  ["net.ipv4.tcp_rmem", "4096 131072 6291456 1", "EINVAL"],
+  ["net.core.rmem_default", "1", "EACCES"],
+])("the kernel's refusal of %s=%s is told by name, and nothing is left", (name, value, code) => {
+  using scratch = makeScratch();
+  const before = ownNamespaces();
+  expect(() => pinNamespaces(filesIn(scratch.path), [{ name, value }])).toThrow(
+    expect.objectContaining({ name: "SysctlError", sysctl: name, code }),
+  );
+  expect(ownNamespaces()).toEqual(before);
+  expect(readdirSync(scratch.path)).toEqual([]);
+});

@@ -40,7 +40,8 @@ test("a file of the first schema, with a live sandbox of a berthd that knew fewe
   const path = join(scratch.path, "journal.db");
   const whole = record("old", "2026-01-01T00:00:00Z");
   const { resourceVersion: _version, generation: _generation, spec, ...first } = whole;
-  const { runtimeClassName, containers } = spec;
+  const { runtimeClassName } = spec;
+  const containers = spec.containers.map(({ rlimits: _rlimits, ...earlier }) => earlier);
   const database = new DatabaseSync(path);
   database.exec(`${MIGRATIONS[0]} PRAGMA user_version = 1`);
   database

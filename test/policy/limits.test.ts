@@ -15,6 +15,7 @@ interface Case {
 
 const app = (securityContext: object, more: object = {}): object => ({ containers: [{ securityContext, ...more }] });
 const adds = (...add: string[]): object => app({ capabilities: { add } });
+const sysctls = (...names: string[]): object => ({ securityContext: { sysctls: names.map((name) => ({ name, value: "1" })) } });
 const SECURITY = "spec.containers[0].securityContext";
 
 const CASES: readonly Case[] = [
@@ -128,6 +129,46 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    limit: "appArmorProfiles",
+    allowed: ["Localhost/team-*"],
+    good: [app({}), app({ appArmorProfile: { type: "Localhost", localhostProfile: "team-a" } })],
+    bad: [
+      {
+        spec: {
+          securityContext: { appArmorProfile: { type: "RuntimeDefault" } },
+          ...app({ appArmorProfile: { type: "Localhost", localhostProfile: "other" } }),
+        },
+        found: ['spec.securityContext.appArmorProfile "RuntimeDefault"', `${SECURITY}.appArmorProfile "Localhost/other"`],
+        instead: "Localhost/team-*",
+      },
+    ],
+  },
+  { limit: "privileged", allowed: true, good: [app({ privileged: true })], bad: [] },
+  {
+    limit: "privileged",
+    allowed: false,
+    good: [app({}), app({ privileged: false })],
+    bad: [{ spec: app({ privileged: true }), found: [`${SECURITY}.privileged true`], instead: "false" }],
+  },
+  {
+    limit: "procMount",
+    allowed: ["Default"],
+    good: [app({}), app({ procMount: "Default" })],
+    bad: [{ spec: app({ procMount: "Unmasked" }), found: [`${SECURITY}.procMount "Unmasked"`], instead: "Default" }],
+  },
+  {
+    limit: "sysctls",
+    allowed: ["net.core.*"],
+    good: [sysctls("kernel.shm_rmid_forced", "net.core.somaxconn")],
+    bad: [
+      {
+        spec: sysctls("net.core.somaxconn", "net.ipv4.ip_forward"),
+        found: ['spec.securityContext.sysctls[1].name "net.ipv4.ip_forward"'],
+        instead: "net.core.* or the safe ones",
+      },
+    ],
+  },
+  {
     limit: "allowPrivilegeEscalation",
     allowed: true,
     good: [app({ allowPrivilegeEscalation: true }), { runtimeClassName: "runc", ...app({}) }],
@@ -183,6 +224,16 @@ test.each(CLASSES)("without a policy file: $name", ({ name, isolation }) => {
   expect(wide).toEqual(isolation === "own-kernel" ? [] : ['"NET_ADMIN"', '"ALL"', '"NET_RAW"']);
   expect(inClass(app({ runAsUser: 0, runAsGroup: 2_147_483_647, allowPrivilegeEscalation: true }))).toEqual([]);
   expect(inClass(app({ seccompProfile: { type: "RuntimeDefault" } }))).toEqual([]);
+  const refused = inClass({
+    securityContext: { sysctls: [{ name: "net.ipv4.ip_forward", value: "1" }], appArmorProfile: { type: "Unconfined" } },
+    ...app({ privileged: true, procMount: "Unmasked" }),
+  });
+  expect(refused.map(({ field }) => field)).toEqual([
+    "spec.securityContext.appArmorProfile",
+    `${SECURITY}.privileged`,
+    ...(isolation === "own-kernel" ? [] : [`${SECURITY}.procMount`]),
+    "spec.securityContext.sysctls[0].name",
+  ]);
   expect(inClass(app({ seccompProfile: { type: "Unconfined" } }))).toMatchObject([
     { field: `${SECURITY}.seccompProfile`, rule: "is more than the node allows (built-in limits.seccompProfiles)", value: '"Unconfined"' },
   ]);

@@ -2,8 +2,8 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { BerthError, type Violation } from "../../src/errors.ts";
 import { parseSandboxRequest, type SandboxRequest } from "../../src/sandbox/spec.ts";
-import { rlimits } from "../bundle/arbitraries.ts";
 import { runs } from "../support/property.ts";
+import { rlimits, sysctls } from "../bundle/arbitraries.ts";
 
 const SHELL = { name: "web", image: "oci:/images/busybox" };
 const withMetadata = (metadata: object) => ({ metadata: { name: "box", ...metadata }, spec: { containers: [SHELL] } });
@@ -50,7 +50,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
           rlimits: [],
         },
       ],
-      securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge" },
+      securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge", sysctls: [] },
       hostname: "",
       requireEnforcement: false,
     },
@@ -217,6 +217,7 @@ test("values at their limits are taken, and false and 0 are not nothing", () => 
     runAsNonRoot: false,
     supplementalGroups: [0, 2_147_483_647],
     supplementalGroupsPolicy: "Strict",
+    sysctls: [{ name: "net.ipv4.ping_group_range", value: "0".repeat(4095) }],
   };
   expect(parseSandboxRequest(withSandboxContext(common)).spec.securityContext).toEqual(common);
   for (const hostname of ["", "0", "a".repeat(63)]) expect(parseSandboxRequest(withSpec({ hostname })).spec.hostname).toBe(hostname);
@@ -380,7 +381,7 @@ test("a field that berth does not know is refused by name, at every level", () =
     metadata: { name: "box", annotations: { a: "b" } },
     spec: {
       hostNetwork: true,
-      containers: [{ ...SHELL, tty: true, securityContext: { privileged: true, capabilities: { bounding: [] } } }],
+      containers: [{ ...SHELL, tty: true, securityContext: { windowsOptions: true, capabilities: { bounding: [] } } }],
     },
     status: null,
   };
@@ -388,7 +389,7 @@ test("a field that berth does not know is refused by name, at every level", () =
     [
       `metadata.annotations = {"a":"b"}: ${unknown}`,
       `spec.containers[0].securityContext.capabilities.bounding = []: ${unknown}`,
-      `spec.containers[0].securityContext.privileged = true: ${unknown}`,
+      `spec.containers[0].securityContext.windowsOptions = true: ${unknown}`,
       `spec.containers[0].tty = true: ${unknown}`,
       `spec.hostNetwork = true: ${unknown}`,
       `status = null: ${unknown}`,
@@ -416,7 +417,7 @@ test("long values are shown shortened", () => {
 });
 
 const key = fc.constantFrom(
-  ..."metadata spec name namespace labels containers image command args env value workingDir securityContext capabilities add drop ambient runAsUser runAsGroup runAsNonRoot allowPrivilegeEscalation readOnlyRootFilesystem umask rlimits type soft hard supplementalGroups supplementalGroupsPolicy hostname requireEnforcement runtimeClassName x __proto__ constructor toString".split(
+  ..."metadata spec name namespace labels containers image command args env value workingDir securityContext capabilities add drop ambient runAsUser runAsGroup runAsNonRoot allowPrivilegeEscalation readOnlyRootFilesystem umask rlimits type soft hard sysctls supplementalGroups supplementalGroupsPolicy hostname requireEnforcement runtimeClassName x __proto__ constructor toString".split(
     " ",
   ),
 );
@@ -496,6 +497,9 @@ const container = fc.record(
         allowPrivilegeEscalation: fc.constant(true),
         readOnlyRootFilesystem: fc.boolean(),
         umask: fc.integer({ min: 0, max: 0o777 }),
+        privileged: fc.boolean(),
+        procMount: fc.constantFrom("Default", "Unmasked"),
+        appArmorProfile: fc.constantFrom({ type: "RuntimeDefault" }, { type: "Localhost", localhostProfile: "a b" }),
       },
       { requiredKeys: [] },
     ),
@@ -516,6 +520,7 @@ const requests = fc
             runAsNonRoot: fc.boolean(),
             supplementalGroups: fc.array(fc.nat(), { maxLength: 3 }),
             supplementalGroupsPolicy: fc.constantFrom("Merge", "Strict"),
+            sysctls,
           },
           { requiredKeys: [] },
         ),

@@ -202,6 +202,20 @@ export declare type SandboxSecurityContext = Message<"berth.v1.SandboxSecurityCo
    * @generated from field: berth.v1.SeccompProfile seccomp_profile = 6;
    */
   seccompProfile?: SeccompProfile | undefined;
+
+  /**
+   * Kernel settings of the sandbox's net and ipc namespaces, each once. Refused under a runtime with a kernel of its own.
+   *
+   * @generated from field: repeated berth.v1.Sysctl sysctls = 7;
+   */
+  sysctls: Sysctl[];
+
+  /**
+   * As in SecurityContext; a container's own profile replaces this one as a whole.
+   *
+   * @generated from field: berth.v1.AppArmorProfile app_armor_profile = 8;
+   */
+  appArmorProfile?: AppArmorProfile | undefined;
 };
 
 /**
@@ -209,6 +223,33 @@ export declare type SandboxSecurityContext = Message<"berth.v1.SandboxSecurityCo
  * Use `create(SandboxSecurityContextSchema)` to create a new message.
  */
 export declare const SandboxSecurityContextSchema: GenMessage<SandboxSecurityContext>;
+
+/**
+ * Sysctl is one kernel setting.
+ *
+ * @generated from message berth.v1.Sysctl
+ */
+export declare type Sysctl = Message<"berth.v1.Sysctl"> & {
+  /**
+   * Name with dots, such as net.ipv4.tcp_rmem.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Value as it is written below /proc/sys: one line.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message berth.v1.Sysctl.
+ * Use `create(SysctlSchema)` to create a new message.
+ */
+export declare const SysctlSchema: GenMessage<Sysctl>;
 
 /**
  * SeccompProfile says which system calls a container's processes may make.
@@ -236,6 +277,33 @@ export declare type SeccompProfile = Message<"berth.v1.SeccompProfile"> & {
  * Use `create(SeccompProfileSchema)` to create a new message.
  */
 export declare const SeccompProfileSchema: GenMessage<SeccompProfile>;
+
+/**
+ * AppArmorProfile says what AppArmor confines a container's processes to.
+ *
+ * @generated from message berth.v1.AppArmorProfile
+ */
+export declare type AppArmorProfile = Message<"berth.v1.AppArmorProfile"> & {
+  /**
+   * Where the profile comes from. Required.
+   *
+   * @generated from field: berth.v1.AppArmorProfileType type = 1;
+   */
+  type: AppArmorProfileType;
+
+  /**
+   * With LOCALHOST, and only then: the name of a profile that the node's kernel has loaded.
+   *
+   * @generated from field: string localhost_profile = 2;
+   */
+  localhostProfile: string;
+};
+
+/**
+ * Describes the message berth.v1.AppArmorProfile.
+ * Use `create(AppArmorProfileSchema)` to create a new message.
+ */
+export declare const AppArmorProfileSchema: GenMessage<AppArmorProfile>;
 
 /**
  * Container is one app container.
@@ -428,6 +496,27 @@ export declare type SecurityContext = Message<"berth.v1.SecurityContext"> & {
    * @generated from field: berth.v1.SeccompProfile seccomp_profile = 8;
    */
   seccompProfile?: SeccompProfile | undefined;
+
+  /**
+   * What AppArmor confines it to. Unset means the sandbox's, else nothing.
+   *
+   * @generated from field: berth.v1.AppArmorProfile app_armor_profile = 9;
+   */
+  appArmorProfile?: AppArmorProfile | undefined;
+
+  /**
+   * What of /proc is to be seen.
+   *
+   * @generated from field: optional berth.v1.ProcMount proc_mount = 10;
+   */
+  procMount?: ProcMount | undefined;
+
+  /**
+   * All of the kernel's capabilities, less those that are dropped. What is hidden of /proc and /sys stays hidden, devices are the usual ones.
+   *
+   * @generated from field: optional bool privileged = 11;
+   */
+  privileged?: boolean | undefined;
 };
 
 /**
@@ -853,6 +942,79 @@ export enum SeccompProfileType {
  * Describes the enum berth.v1.SeccompProfileType.
  */
 export declare const SeccompProfileTypeSchema: GenEnum<SeccompProfileType>;
+
+/**
+ * AppArmorProfileType says where an AppArmor profile comes from.
+ *
+ * @generated from enum berth.v1.AppArmorProfileType
+ */
+export enum AppArmorProfileType {
+  /**
+   * Not set: refused.
+   *
+   * @generated from enum value: APP_ARMOR_PROFILE_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A profile of berth's own, of which there is none: refused where AppArmor could confine, reported elsewhere.
+   *
+   * @generated from enum value: APP_ARMOR_PROFILE_TYPE_RUNTIME_DEFAULT = 1;
+   */
+  RUNTIME_DEFAULT = 1,
+
+  /**
+   * A profile of the node.
+   *
+   * @generated from enum value: APP_ARMOR_PROFILE_TYPE_LOCALHOST = 2;
+   */
+  LOCALHOST = 2,
+
+  /**
+   * No profile, as when none is named.
+   *
+   * @generated from enum value: APP_ARMOR_PROFILE_TYPE_UNCONFINED = 3;
+   */
+  UNCONFINED = 3,
+}
+
+/**
+ * Describes the enum berth.v1.AppArmorProfileType.
+ */
+export declare const AppArmorProfileTypeSchema: GenEnum<AppArmorProfileType>;
+
+/**
+ * ProcMount says what of /proc a container may see.
+ *
+ * @generated from enum berth.v1.ProcMount
+ */
+export enum ProcMount {
+  /**
+   * Not set: DEFAULT.
+   *
+   * @generated from enum value: PROC_MOUNT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * What the runtime hides of /proc stays hidden.
+   *
+   * @generated from enum value: PROC_MOUNT_DEFAULT = 1;
+   */
+  DEFAULT = 1,
+
+  /**
+   * Nothing is hidden. Refused under every runtime that shares the host's kernel.
+   *
+   * @generated from enum value: PROC_MOUNT_UNMASKED = 2;
+   */
+  UNMASKED = 2,
+}
+
+/**
+ * Describes the enum berth.v1.ProcMount.
+ */
+export declare const ProcMountSchema: GenEnum<ProcMount>;
 
 /**
  * SupplementalGroupsPolicy says where an app's further groups come from.

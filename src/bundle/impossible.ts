@@ -1,0 +1,94 @@
+/** What a runtime or a node cannot give at all: refused before anything is touched. Pure. */
+
+import { BerthError, type Violation } from "../errors.ts";
+import type { AdapterName } from "../runtime/runtime.ts";
+import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
+import { missingAppArmor, missingOnNode, type NodeGrants, rlimitCeiling } from "./enforcement.ts";
+import { askedCapabilities, effectiveSecurity, securityField } from "./security.ts";
+
+/** Throws NotEnforceable with every field. Without a node only the runtime's own ways count. */
+export function refuseImpossible(spec: SandboxSpec, adapter: AdapterName, node: NodeGrants | undefined): void {
+  const violations = [
+    ...sysctlsOfOwnKernel(spec, adapter),
+    ...spec.containers.flatMap((container, index) => [
+      ...lackingCapabilities(container, index, adapter, node),
+      ...highRlimits(container, index, adapter, node),
+      ...unmaskedProc(container, index, adapter),
+      ...lackingAppArmor(spec, index, adapter, node),
+    ]),
+  ];
+  if (violations.length === 0) return;
+  const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value}: ${rule} (${allowed})`).join("; ");
+  throw new BerthError("NotEnforceable", `not possible${node ? " on this node" : ""}: ${text}`, { violations, stage: "runtime" });
+}
+
+/** runsc's kernel takes its settings from pause's process, which never changes. */
+function sysctlsOfOwnKernel({ securityContext }: SandboxSpec, adapter: AdapterName): Violation[] {
+  if (adapter !== "runsc") return [];
+  return securityContext.sysctls.map(({ name }, index) => ({
+    field: `spec.securityContext.sysctls[${index}]`,
+    rule: "is a setting of the node's kernel, which runsc does not run on",
+    value: name,
+    allowed: "leave it out, or use a runtime class of runc or crun",
+  }));
+}
+
+/** runc and crun die of these. */
+function lackingCapabilities(
+  { securityContext }: ContainerSpec,
+  index: number,
+  adapter: AdapterName,
+  node: NodeGrants | undefined,
+): Violation[] {
+  const { capabilities, privileged } = securityContext;
+  return missingOnNode(askedCapabilities(securityContext), adapter, node).map((name) => {
+    const added = capabilities.add.includes(name) || capabilities.add.includes("ALL");
+    const asked = added || privileged === true;
+    const field = added ? "capabilities.add" : asked ? "privileged" : "capabilities.drop";
+    return {
+      field: `spec.containers[${index}].securityContext.${field}`,
+      rule: `berthd's own bounding set lacks it, so ${adapter} cannot give it`,
+      value: name,
+      allowed: `${asked ? "leave it out" : "drop it, as every container has it by default"}, give berthd the capability, or use runtime class runsc`,
+    };
+  });
+}
+
+function highRlimits({ rlimits }: ContainerSpec, index: number, adapter: AdapterName, node: NodeGrants | undefined): Violation[] {
+  return rlimits.flatMap((limit, position) => {
+    const highest = rlimitCeiling(limit, adapter, node);
+    if (highest === undefined) return [];
+    return [
+      {
+        field: `spec.containers[${index}].rlimits[${position}].hard`,
+        rule: `is above berthd's own hard limit of ${limit.type}, so ${adapter} cannot give it`,
+        value: String(limit.hard),
+        allowed: `at most ${highest}; else start berthd with a higher limit, or use runtime class runsc`,
+      },
+    ];
+  });
+}
+
+/** Measured: with the default capabilities, user 0 and nothing masked, a container of runc wrote the host's core pattern. */
+function unmaskedProc({ securityContext }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
+  if (adapter === "runsc" || securityContext.procMount !== "Unmasked") return [];
+  return [
+    {
+      field: `spec.containers[${index}].securityContext.procMount`,
+      rule: `is never given by ${adapter}, whose /proc is that of the host's kernel`,
+      value: "Unmasked",
+      allowed: "Default, or runtime class runsc, which has a /proc of its own",
+    },
+  ];
+}
+
+function lackingAppArmor(spec: SandboxSpec, index: number, adapter: AdapterName, node: NodeGrants | undefined): Violation[] {
+  const container = spec.containers[index];
+  if (adapter === "runsc" || node === undefined || container === undefined) return [];
+  const { appArmorProfile } = effectiveSecurity(spec, container);
+  const missing = missingAppArmor(appArmorProfile?.type, node);
+  if (missing === undefined) return [];
+  return [
+    { field: securityField(spec, index, "appArmorProfile"), value: appArmorProfile?.localhostProfile ?? "RuntimeDefault", ...missing },
+  ];
+}
