@@ -37,6 +37,7 @@ export function sandboxMessage(record: SandboxRecord): Sandbox {
       name: record.name,
       id: record.id,
       labels: record.labels,
+      annotations: record.annotations,
       ...at("createdAt", record.createdAt),
       resourceVersion: String(record.resourceVersion),
       generation: BigInt(record.generation),

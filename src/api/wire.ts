@@ -51,8 +51,8 @@ export function readSandboxRequest(request: SandboxMessages, found: readonly Vio
   return parseTogether(document, [...found, ...metadataViolations(request.metadata), ...ambientViolations(request.spec)]);
 }
 
-function metadataDocument({ namespace, name, labels }: ObjectMeta): unknown {
-  return set({ namespace, name, labels });
+function metadataDocument({ namespace, name, labels, annotations }: ObjectMeta): unknown {
+  return set({ namespace, name, labels, annotations });
 }
 
 function specDocument({ runtimeClassName, containers, securityContext, hostname, requireEnforcement }: SandboxSpec): unknown {
@@ -189,13 +189,10 @@ function metadataViolations(metadata: ObjectMeta | undefined): Violation[] {
     violations.push({ field: "metadata.resourceVersion", value: show(metadata.resourceVersion), ...outputOnly });
   if (metadata?.generation) violations.push({ field: "metadata.generation", value: show(metadata.generation), ...outputOnly });
   // Parsers drop this key, as assigning it would change an object's prototype.
-  if (metadata && Object.hasOwn(metadata.labels, "__proto__")) {
-    violations.push({
-      field: "metadata.labels.__proto__",
-      rule: "is not a label key",
-      value: show("__proto__"),
-      allowed: "Kubernetes' label syntax",
-    });
+  for (const map of ["labels", "annotations"] as const) {
+    if (!metadata || !Object.hasOwn(metadata[map], "__proto__")) continue;
+    const rule = `is not ${map === "labels" ? "a label" : "an annotation"} key`;
+    violations.push({ field: `metadata.${map}.__proto__`, rule, value: show("__proto__"), allowed: "Kubernetes' syntax of keys" });
   }
   return violations;
 }
@@ -219,10 +216,11 @@ function ambientViolations(spec: SandboxSpec | undefined): Violation[] {
 
 /** The messages that ask for a parsed request; readSandboxRequest reads the same back. */
 export function sandboxMessages({ metadata, spec }: SandboxRequest): {
-  metadata: { namespace: string; name: string; labels: Record<string, string> };
+  metadata: { namespace: string; name: string; labels: Record<string, string>; annotations: Record<string, string> };
   spec: SandboxSpec;
 } {
-  return { metadata: { namespace: metadata.namespace, name: metadata.name, labels: { ...metadata.labels } }, spec: specMessage(spec) };
+  const { namespace, name, labels, annotations } = metadata;
+  return { metadata: { namespace, name, labels: { ...labels }, annotations: { ...annotations } }, spec: specMessage(spec) };
 }
 
 export function specMessage(spec: ParsedSpec): SandboxSpec {

@@ -93,6 +93,8 @@ function originOf(subject: Subject, path: readonly string[], value: unknown): Fo
     case "mounts":
       return byDefault(`mounts of every container under a runtime ${kernelOf(subject)}`);
     case "annotations":
+      if (rest[0] !== undefined && Object.hasOwn(subject.input.request.metadata.annotations, rest[0]))
+        return byRequest(`metadata.annotations[${rest[0]}]`);
       return placed("names the container and its sandbox: runsc groups containers by these");
     case "linux":
       return linuxOrigin(subject, rest);

@@ -176,7 +176,7 @@ function renderApp(
     },
     root: { path: place.rootfs, readonly: readOnlyRootFilesystem ?? false },
     mounts: baselineMounts(isolation),
-    annotations: annotations("container", input, container.name),
+    annotations: { ...annotations("container", input, container.name), ...requestAnnotations(input) },
     linux: {
       ...baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
       ...(seccomp ? { seccomp } : {}),
@@ -239,13 +239,18 @@ export function needsSetuid(containers: readonly ContainerSpec[]): boolean {
   return containers.some((container) => container.securityContext.allowPrivilegeEscalation === true);
 }
 
-/** runsc groups containers to a sandbox by these; the others ignore them. */
+/** runsc groups containers to a sandbox by these; the others ignore them. No key of a request is among them. */
 function annotations(type: "sandbox" | "container", input: RenderInput, name: string): Record<string, string> {
   return {
     "io.kubernetes.cri.container-type": type,
     "io.kubernetes.cri.sandbox-id": input.pause.id,
     "io.kubernetes.cri.container-name": name,
   };
+}
+
+/** The same order whatever that of the request is. */
+function requestAnnotations({ request }: RenderInput): Record<string, string> {
+  return Object.fromEntries(Object.entries(request.metadata.annotations).toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }
 
 function cgroupsPath(input: RenderInput, containerId: string): string | undefined {

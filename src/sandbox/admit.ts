@@ -19,7 +19,8 @@ export function admitRequest(request: SandboxRequest, policy: NodePolicy, config
 
 /** What was admitted when it was created, under the policy of now. Throws PolicyRefused with every violation. */
 export function admitAgain(record: SandboxRecord, policy: NodePolicy, config: BerthConfig): AdmittedRequest {
-  const request = { metadata: { namespace: record.namespace, name: record.name, labels: record.labels }, spec: record.spec };
+  const { namespace, name, labels, annotations, spec } = record;
+  const request = { metadata: { namespace, name, labels, annotations }, spec };
   const asked = { request, defaulted: new Map(Object.entries(record.defaulted ?? {})) };
   return admit(asked, policy, classOf(request, config));
 }

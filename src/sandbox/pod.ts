@@ -2,6 +2,7 @@
 
 import { show, type Violation } from "../errors.ts";
 import { fieldPath } from "../violations.ts";
+import { annotationFault } from "./annotations.ts";
 
 /** What a Pod says, as the document that parseSandboxRequest takes, with the Pod's own paths. */
 export interface PodReading {
@@ -100,9 +101,9 @@ const POD_SPEC: ObjectFields = {
 };
 
 const METADATA: ObjectFields = {
-  implemented: { namespace: "as it is", name: "as it is", labels: "as it is" },
+  implemented: { namespace: "as it is", name: "as it is", labels: "as it is", annotations: "checked here" },
   later: words(`
-    annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation
+    creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation
     managedFields ownerReferences resourceVersion selfLink uid
   `),
 };
@@ -140,10 +141,28 @@ export function readPod(pod: Readonly<Record<string, unknown>>): PodReading {
   const restartPolicy = isObject(pod["spec"]) ? pod["spec"]["restartPolicy"] : undefined;
   const absent = restartPolicy === undefined || restartPolicy === null;
   if (!absent && restartPolicy !== "Never") violations.push(restartViolation(restartPolicy));
-  const warnings = absent
-    ? ["spec.restartPolicy is not set: Kubernetes would restart containers (Always), berth runs them once (Never)"]
-    : [];
+  const annotations = isObject(pod["metadata"]) ? (pod["metadata"]["annotations"] ?? {}) : {};
+  violations.push(...annotationViolations(annotations));
+  const warnings = [
+    ...(absent ? ["spec.restartPolicy is not set: Kubernetes would restart containers (Always), berth runs them once (Never)"] : []),
+    ...(Object.keys(annotations).length > 0
+      ? ["metadata.annotations of a Pod are for Kubernetes: berth does not keep them, and no container's config.json has them"]
+      : []),
+  ];
   return { document, violations, warnings };
+}
+
+/** Those by which a Pod's author means to change how it runs. Others mean nothing to berth. */
+function annotationViolations(annotations: unknown): Violation[] {
+  const field = "metadata.annotations";
+  if (!isObject(annotations)) return [{ field, rule: "is not an object", value: show(annotations), allowed: "texts by their keys" }];
+  return Object.entries(annotations).flatMap(([key, value]): Violation[] => {
+    const place = { field: `${field}[${key}]`, value: show(value) };
+    const fault = annotationFault(key);
+    if (fault === "reserved") return [{ ...place, rule: "is reserved: runtimes read settings there", allowed: "leave it out" }];
+    if (fault === "old security setting") return [{ ...place, rule: NOT_IMPLEMENTED, allowed: "the field of securityContext" }];
+    return typeof value === "string" ? [] : [{ ...place, rule: "is not a text", allowed: "a text" }];
+  });
 }
 
 /** Whether the manifest is right there, and berth not there yet. */

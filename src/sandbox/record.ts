@@ -78,6 +78,7 @@ export interface SandboxRecord {
   name: string;
   requestId: string;
   labels: Record<string, string>;
+  annotations: Record<string, string>;
   /** As it was admitted: with the node's defaults. */
   spec: SandboxSpec;
   /** As the caller sent it; absent where the node added nothing. */
@@ -130,6 +131,7 @@ export function newRecord(
     name: request.metadata.name,
     requestId,
     labels: { ...request.metadata.labels },
+    annotations: { ...request.metadata.annotations },
     spec: request.spec,
     ...(defaulted.size === 0 ? {} : { asked: asked.spec, defaulted: Object.fromEntries(defaulted) }),
     wanted: "running",
@@ -175,9 +177,8 @@ export function containerName(record: SandboxRecord, wanted: string): string {
  * Whether the sandbox came of the same request: as it was asked for, whatever the node's policy was then and is now. As JSON says it,
  * whatever the order of keys: the record may have been in the journal.
  */
-export function isSameWish({ namespace, name, labels, spec, asked = spec }: SandboxRecord, request: SandboxRequest): boolean {
+export function isSameWish({ namespace, name, labels, annotations, spec, asked = spec }: SandboxRecord, request: SandboxRequest): boolean {
   const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-  const { metadata } = request;
-  const wish = { namespace: metadata.namespace, name: metadata.name, labels: metadata.labels, spec: request.spec };
-  return isDeepStrictEqual(plain({ namespace, name, labels, spec: asked }), plain(wish));
+  const wish = { ...request.metadata, spec: request.spec };
+  return isDeepStrictEqual(plain({ namespace, name, labels, annotations, spec: asked }), plain(wish));
 }

@@ -8,6 +8,7 @@ import { normalizeRlimit, type Rlimit, RLIMIT_TYPES, type RlimitType, type Rlimi
 import { namespaceOf, type Sysctl } from "../bundle/sysctls.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
+import { annotationFault, RESERVED_PREFIXES } from "./annotations.ts";
 import { violationsOf } from "../violations.ts";
 
 export interface EnvVar {
@@ -84,6 +85,8 @@ export interface SandboxMetadata {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** For the caller's own use, and in the config.json of each app. */
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 /** A request that keeps every rule which needs no look at the node. */
@@ -387,11 +390,31 @@ const labels = z.record(z.string(), z.string()).superRefine((entries, context) =
   }
 });
 
+/** Of keys and values together, as in Kubernetes. */
+const MAX_ANNOTATION_BYTES = 256 * 1024;
+const annotations = z.record(z.string(), text).superRefine((entries, context) => {
+  let bytes = 0;
+  for (const [key, value] of Object.entries(entries)) {
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+    const refuse = (message: string, allowed: string): void =>
+      context.addIssue({ code: "custom", path: [key], input: key, message, params: { allowed } });
+    const fault = annotationFault(key);
+    if (fault === "reserved") refuse("is reserved: runtimes read settings there", `keys without ${RESERVED_PREFIXES.join(", ")}`);
+    else if (fault === "old security setting")
+      refuse("is a security setting of old, which berth does not read", "the field of securityContext");
+    else if (!labelName.test(key)) refuse("is not an annotation key", "Kubernetes' syntax of keys: [PREFIX/]NAME, as for labels");
+  }
+  if (bytes <= MAX_ANNOTATION_BYTES) return;
+  const params = { allowed: `at most ${MAX_ANNOTATION_BYTES} bytes of keys and values` };
+  context.addIssue({ code: "custom", input: `${bytes} bytes`, message: "are too long together", params });
+});
+
 const sandboxSchema = z.strictObject({
   metadata: z.strictObject({
     namespace: dnsLabel(z.string()).prefault("default"),
     name: sandboxName,
     labels: labels.prefault({}),
+    annotations: annotations.prefault({}),
   }),
   spec: z.strictObject({
     runtimeClassName: rule(

@@ -68,7 +68,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
     requestId: "r-1",
     waitUntil: "running",
     request: {
-      metadata: { namespace: "default", name: "web", labels: { app: "web" } },
+      metadata: { namespace: "default", name: "web", labels: { app: "web" }, annotations: {} },
       spec: {
         runtimeClassName: "runc",
         containers: [

@@ -73,7 +73,16 @@ const container = fc.record(
 );
 const request = fc.record(
   {
-    metadata: fc.record({ namespace: word, name: word, id: word, labels: fc.dictionary(word, word, { maxKeys: 2 }) }, { requiredKeys: [] }),
+    metadata: fc.record(
+      {
+        namespace: word,
+        name: word,
+        id: word,
+        labels: fc.dictionary(word, word, { maxKeys: 2 }),
+        annotations: fc.dictionary(word, word, { maxKeys: 2 }),
+      },
+      { requiredKeys: [] },
+    ),
     spec: fc.record(
       {
         runtimeClassName: word,
@@ -170,7 +179,7 @@ test("every field of the security context keeps its value across the wire, false
   const wholes = { runAsUser: 0, runAsGroup: 2_147_483_647 };
   for (const truth of [true, false]) {
     const request = parseSandboxRequest({
-      metadata: { name: "web" },
+      metadata: { name: "web", annotations: truth ? { "a/b": "", c: "d" } : {} },
       spec: {
         containers: [
           {

@@ -31,6 +31,7 @@ test("the JSON names of a Sandbox are an interface", () => {
   expect(messageJson(SandboxSchema, sandboxMessage(record))).toMatchInlineSnapshot(`
     {
       "metadata": {
+        "annotations": {},
         "createdAt": "2026-11-21T10:00:00.123Z",
         "generation": "1",
         "id": "00000000000000000000000000000000",

@@ -1,9 +1,12 @@
 /** Limits, kernel settings, privileged containers, /proc and AppArmor: what is asked for, read inside the sandbox, beside what the report says. */
 
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { refusalOf } from "../../src/api/client.ts";
 import { capabilitiesOfMask, KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
-import { AppArmorProfileType, ProcMount } from "../../src/gen/berth/v1/sandbox_pb.js";
+import type { OciConfig } from "../../src/bundle/oci.ts";
+import { AppArmorProfileType, ProcMount, SandboxState } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { nodeGrants } from "../../src/sandbox/node-grants.ts";
 import { CLASSES, TestNode } from "./node.ts";
 import { endNode, type SpecInit, TestSandbox } from "./support/sandbox.ts";
@@ -209,4 +212,34 @@ describe.each(CLASSES)("/proc and AppArmor under $name", ({ name: runtimeClassNa
       expect(node.leftovers()).toEqual([]);
     },
   );
+});
+
+test.each(CLASSES)(
+  "annotations under $name are answered, and stand in the config.json of apps alone",
+  async ({ name: runtimeClassName }) => {
+    const annotations = { "team.example/owner": "us", note: 'a "b"\n' };
+    const spec = { runtimeClassName, containers: [app("a", "true")] };
+    const { sandbox } = await node.sandboxes.create({ metadata: { name: "noted", annotations }, spec });
+    const id = sandbox?.metadata?.id ?? "";
+    try {
+      expect((await node.until(id, ({ status }) => status?.state === SandboxState.COMPLETED)).metadata?.annotations).toEqual(annotations);
+      const written = (container: string) =>
+        (JSON.parse(readFileSync(join(node.state, "bundles", id, container, "config.json"), "utf8")) as OciConfig).annotations;
+      expect(written("a")).toMatchObject(annotations);
+      expect(Object.keys(written("pause"))).toHaveLength(3);
+    } finally {
+      await node.sandboxes.delete({ id });
+    }
+  },
+);
+
+test.each(CLASSES)("annotations that $name reads settings from are refused", async ({ name: runtimeClassName }) => {
+  for (const key of ["dev.gvisor.flag.host-uds", "run.oci.handler", "io.kubernetes.cri.container-type"]) {
+    const call = node.sandboxes.create({
+      metadata: { name: "noted", annotations: { [key]: "open" } },
+      spec: { runtimeClassName, containers: [app("a", "true")] },
+    });
+    const refusal = refusalOf(await call.catch((error: unknown) => error));
+    expect(refusal?.violations.map(({ field }) => field)).toEqual([`metadata.annotations.${key}`]);
+  }
 });

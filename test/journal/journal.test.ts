@@ -39,7 +39,7 @@ test("a file of the first schema, with a live sandbox of a berthd that knew fewe
   using scratch = makeScratch();
   const path = join(scratch.path, "journal.db");
   const whole = record("old", "2026-01-01T00:00:00Z");
-  const { resourceVersion: _version, generation: _generation, spec, ...first } = whole;
+  const { resourceVersion: _version, generation: _generation, annotations, spec, ...first } = whole;
   const { runtimeClassName } = spec;
   const containers = spec.containers.map(({ rlimits: _rlimits, ...earlier }) => earlier);
   const database = new DatabaseSync(path);
@@ -50,7 +50,7 @@ test("a file of the first schema, with a live sandbox of a berthd that knew fewe
   database.close();
 
   const journal = new Journal(path);
-  expect(journal.load()).toEqual([{ ...first, spec, resourceVersion: 0, generation: 1 }]);
+  expect(journal.load()).toEqual([{ ...first, annotations, spec, resourceVersion: 0, generation: 1 }]);
   const asked = { ...whole, spec: { ...spec, hostname: "h", requireEnforcement: true }, state: "CREATING" as const };
   journal.save(asked);
   expect(journal.load()).toEqual([{ ...asked, resourceVersion: 1 }]);

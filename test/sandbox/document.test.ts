@@ -67,7 +67,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
   );
   expect(asPod).toEqual(asSandbox);
   expect(asPod.request).toEqual({
-    metadata: { namespace: "team-a", name: "web", labels: { app: "web" } },
+    metadata: { namespace: "team-a", name: "web", labels: { app: "web" }, annotations: {} },
     spec: {
       ...common,
       requireEnforcement: false,
@@ -123,7 +123,6 @@ test("a Pod that says nothing about restarts is warned of berth's way; Never is 
 const LATER: readonly (readonly [path: string, document: object])[] = [
   ["status", { ...pod(), status: { phase: "Running" } }],
   ...Object.entries({
-    annotations: { a: "b" },
     creationTimestamp: "2026-01-01T00:00:00Z",
     deletionGracePeriodSeconds: 30,
     deletionTimestamp: "2026-01-01T00:00:00Z",

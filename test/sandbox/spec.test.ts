@@ -36,7 +36,7 @@ const AMBIENT = "spec.containers[0].securityContext.capabilities.ambient";
 
 test("the least that can be asked for, with all that it leaves out", () => {
   expect(parseSandboxRequest(withContainers(SHELL))).toEqual({
-    metadata: { namespace: "default", name: "box", labels: {} },
+    metadata: { namespace: "default", name: "box", labels: {}, annotations: {} },
     spec: {
       runtimeClassName: "",
       containers: [
@@ -378,7 +378,7 @@ test("a runtime class has the form of a name; whether the node has it is not the
 test("a field that berth does not know is refused by name, at every level", () => {
   const unknown = "is not a field that berth knows";
   const input = {
-    metadata: { name: "box", annotations: { a: "b" } },
+    metadata: { name: "box", finalizers: { a: "b" } },
     spec: {
       hostNetwork: true,
       containers: [{ ...SHELL, tty: true, securityContext: { windowsOptions: true, capabilities: { bounding: [] } } }],
@@ -387,7 +387,7 @@ test("a field that berth does not know is refused by name, at every level", () =
   };
   expect(faults(input).toSorted()).toEqual(
     [
-      `metadata.annotations = {"a":"b"}: ${unknown}`,
+      `metadata.finalizers = {"a":"b"}: ${unknown}`,
       `spec.containers[0].securityContext.capabilities.bounding = []: ${unknown}`,
       `spec.containers[0].securityContext.windowsOptions = true: ${unknown}`,
       `spec.containers[0].tty = true: ${unknown}`,
@@ -531,7 +531,7 @@ const requests = fc
     ),
   })
   .map(({ name, namespace, containers, spec }) => ({
-    metadata: { name, namespace, labels: { [name]: namespace } },
+    metadata: { name, namespace, labels: { [name]: namespace }, annotations: { [namespace]: "\u0001" } },
     spec: { ...spec, containers: containers.map(([own, rest]) => ({ ...rest, name: own })) },
   }));
 

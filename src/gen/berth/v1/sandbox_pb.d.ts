@@ -87,6 +87,13 @@ export declare type ObjectMeta = Message<"berth.v1.ObjectMeta"> & {
   createdAt?: Timestamp | undefined;
 
   /**
+   * Free annotations, 256 KiB together: Kubernetes' keys, but none that a runtime reads settings from. They stand in the config.json of each app.
+   *
+   * @generated from field: map<string, string> annotations = 6;
+   */
+  annotations: { [key: string]: string };
+
+  /**
    * Changes whenever berthd writes down a change of the sandbox; of no meaning but being equal or not. Output only.
    *
    * @generated from field: string resource_version = 7;
