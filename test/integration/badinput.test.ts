@@ -217,6 +217,27 @@ describe("an image", () => {
     expect(refusal.message).toContain("ghost");
     await expectGood("runc", "image");
   });
+
+  test.each([
+    ["a passwd of 11 MiB", { User: "app" }, { content: "x".repeat(11 * 1024 * 1024) }, "ImageInvalid", /more than 10485760/],
+    ["a fifo as passwd", { User: "app" }, { fifo: true as const }, "ImageInvalid", /etc\/passwd/],
+    [
+      "a passwd that links to a file of the host",
+      { User: "daemon" },
+      { symlink: "/../../../../../../etc/shadow" },
+      "UserUnresolvable",
+      /daemon/,
+    ],
+    ["two colons in its USER", { User: "app:app:app" }, "app:x:1000:1000::/:\n", "UserUnresolvable", /more than one ':'/],
+  ])("with %s is refused, and nothing is left", async (what, config, passwd, reason, message) => {
+    const dir = join(node().dir, `image-${what.replaceAll(/\W/g, "-")}`);
+    const image = busyboxImage(dir, { config: { Cmd: ["/bin/true"], ...config }, extraFiles: { "etc/passwd": passwd } });
+    const refusal = await refusalOfImage(image);
+    expect(refusal).toMatchObject({ code: "INVALID_ARGUMENT", reason });
+    expect(refusal.message).toMatch(message);
+    expect(node().leftovers()).toEqual([]);
+    await expectGood("runc", "image");
+  });
 });
 
 const UNRUNNABLE: readonly { what: string; container: ContainerInit }[] = [
