@@ -1,5 +1,6 @@
 /** Typed clients of berthd: one for the CLI and one for whoever reads how to call it from TypeScript. */
 
+import { once } from "node:events";
 import {
   create,
   type DescMessage,
@@ -10,7 +11,14 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
-import { Client as GrpcClient, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  Client as GrpcClient,
+  credentials,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import type { Violation } from "../errors.ts";
 import { ErrorDetailSchema } from "../gen/berth/v1/error_pb.js";
 import { StatusSchema } from "../gen/google/rpc/status_pb.js";
@@ -20,9 +28,11 @@ import { socketPath } from "./unix-socket.ts";
 type Method = Pick<DescMethod, "methodKind" | "input" | "output">;
 type Call<M extends Method> = M["methodKind"] extends "unary"
   ? (request: MessageInitShape<M["input"]>) => Promise<MessageShape<M["output"]>>
-  : (request: MessageInitShape<M["input"]>) => AsyncIterable<MessageShape<M["output"]>>;
+  : M["methodKind"] extends "bidi_streaming"
+    ? (requests: AsyncIterable<MessageInitShape<M["input"]>>) => AsyncIterable<MessageShape<M["output"]>>
+    : (request: MessageInitShape<M["input"]>) => AsyncIterable<MessageShape<M["output"]>>;
 
-/** The unary and server-streaming methods of a service. */
+/** The methods of a service. Who leaves a stream of answers early hangs up. */
 export type Client<S extends { method: Record<string, Method> }> = { readonly [K in keyof S["method"]]: Call<S["method"][K]> };
 
 /** Rendered bundles of a sandbox with many containers are larger than grpc's 4 MiB. */
@@ -64,16 +74,36 @@ export class Connection {
         return promise;
       };
     }
-    return async function* (this: void, request: MessageInitShape<DescMessage>) {
-      const answers = channel.makeServerStreamRequest(path, serialize, deserialize, request);
-      try {
-        yield* answers;
-      } finally {
-        // Who leaves early hangs up; the cancellation that this answers is no error.
-        answers.on("error", () => undefined);
-        answers.cancel();
-      }
-    };
+    if (method.methodKind === "bidi_streaming") {
+      return async function* (this: void, requests: AsyncIterable<MessageInitShape<DescMessage>>) {
+        const call = channel.makeBidiStreamRequest(path, serialize, deserialize);
+        const outgoing = requests[Symbol.asyncIterator]();
+        // Requests that cannot be made hang up.
+        sendAll(call, { [Symbol.asyncIterator]: () => outgoing }).catch((error: unknown) => call.destroy(error as Error));
+        try {
+          yield* answersOf(call);
+        } finally {
+          void outgoing.return?.();
+        }
+      };
+    }
+    return (request: MessageInitShape<DescMessage>) => answersOf(channel.makeServerStreamRequest(path, serialize, deserialize, request));
+  }
+}
+
+/** As fast as they are taken. */
+async function sendAll<R>(call: ClientDuplexStream<R, unknown>, requests: AsyncIterable<R>): Promise<void> {
+  for await (const request of requests) if (!call.write(request)) await once(call, "drain");
+  call.end();
+}
+
+async function* answersOf(call: ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown>): AsyncGenerator {
+  try {
+    yield* call;
+  } finally {
+    // Who leaves early hangs up; the cancellation that this answers is no error.
+    call.on("error", () => undefined);
+    call.cancel();
   }
 }
 

@@ -1,5 +1,6 @@
 /** Between grpc-js and the services: decodes, refuses unknown fields, counts, maps errors, and keeps the pace of slow readers. */
 
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import {
@@ -23,11 +24,13 @@ type Methods = Record<string, Method>;
 
 /**
  * What a method does. A unary handler is not told when its caller hangs up: what was begun is finished. A stream ends when `signal` fires.
- * Each request of a bidirectional stream gets one answer, in order.
+ * A bidirectional stream takes its requests at its own pace, and ends when its answers do, whatever the caller still sends.
  */
 type Handler<M extends Method> = M["methodKind"] extends "server_streaming"
   ? (request: MessageShape<M["input"]>, signal: AbortSignal) => AsyncIterable<MessageInitShape<M["output"]> | Encoded>
-  : (request: MessageShape<M["input"]>) => Promise<MessageInitShape<M["output"]>> | MessageInitShape<M["output"]>;
+  : M["methodKind"] extends "bidi_streaming"
+    ? (requests: AsyncIterable<MessageShape<M["input"]>>, signal: AbortSignal) => AsyncIterable<MessageInitShape<M["output"]>>
+    : (request: MessageShape<M["input"]>) => Promise<MessageInitShape<M["output"]>> | MessageInitShape<M["output"]>;
 
 export type Handlers<S extends { method: Methods }> = { readonly [K in keyof S["method"]]: Handler<S["method"][K]> };
 
@@ -55,12 +58,12 @@ export function implementation({ description, handlers }: Service, context: Call
     description.methods.map((method) => {
       const handler = handlers[method.localName];
       if (!handler) throw new Error(`${description.typeName}.${method.name} has no handler`);
-      return [method.localName, bind(method, handler as (request: Message, signal: AbortSignal) => unknown, context)];
+      return [method.localName, bind(method, handler as AnyHandler, context)];
     }),
   );
 }
 
-type AnyHandler = (request: Message, signal: AbortSignal) => unknown;
+type AnyHandler = (request: Message | AsyncIterable<Message>, signal: AbortSignal) => unknown;
 
 function bind(method: DescMethod, handler: AnyHandler, context: CallContext): UntypedServiceImplementation[string] {
   switch (method.methodKind) {
@@ -103,11 +106,7 @@ function serverStreaming(
 ): handleServerStreamingCall<Decoded, Message | Encoded> {
   return (call) => {
     void run(method, call, context, async (signal) => {
-      const answers = handler(requestOf(method, call.request), signal) as AsyncIterable<Message | Encoded>;
-      for await (const answer of answers) {
-        await send(call, answer instanceof Encoded ? answer : create(method.output, answer), signal);
-        if (signal.aborted) return;
-      }
+      await sendAll(method, call, handler(requestOf(method, call.request), signal), signal);
     });
   };
 }
@@ -115,14 +114,24 @@ function serverStreaming(
 function bidiStreaming(method: DescMethod, handler: AnyHandler, context: CallContext): handleBidiStreamingCall<Decoded, Message | Encoded> {
   return (call) => {
     void run(method, call, context, async (signal) => {
-      // Its end must not destroy the side that answers.
-      for await (const decoded of call.iterator({ destroyOnReturn: false })) {
-        const answer = await handler(requestOf(method, decoded as Decoded), signal);
-        await send(call, create(method.output, answer as Message), signal);
-        if (signal.aborted) return;
-      }
+      await sendAll(method, call, handler(requestsOf(method, call), signal), signal);
     });
   };
+}
+
+async function* requestsOf(method: DescMethod, call: ServerDuplexStream<Decoded, Message | Encoded>): AsyncGenerator<Message> {
+  // Its end must not destroy the side that answers.
+  for await (const decoded of call.iterator({ destroyOnReturn: false })) yield requestOf(method, decoded as Decoded);
+  // A call that is hung up ends like one whose requests are complete; word of it comes in the same turn of the event loop, but later.
+  await nextTurn();
+  if (call.cancelled) throw new BerthError("Cancelled", "the caller hung up");
+}
+
+async function sendAll(method: DescMethod, call: AnswerStream, answers: unknown, signal: AbortSignal): Promise<void> {
+  for await (const answer of answers as AsyncIterable<Message | Encoded>) {
+    await send(call, answer instanceof Encoded ? answer : create(method.output, answer), signal);
+    if (signal.aborted) return;
+  }
 }
 
 type AnswerStream = ServerWritableStream<Decoded, Message | Encoded> | ServerDuplexStream<Decoded, Message | Encoded>;

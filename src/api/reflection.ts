@@ -27,11 +27,10 @@ export function reflectionServices(descriptions: readonly DescService[]): Servic
   const names = all.map(({ typeName }) => typeName).toSorted();
   const files = withImports(all.map(({ file }) => file));
   const reflection = new Reflection(names, files);
-  const respond = <R extends AnyRequest>(request: R) => ({
-    validHost: request.host,
-    originalRequest: request,
-    messageResponse: reflection.answer(request.messageRequest),
-  });
+  const respond = async function* <R extends AnyRequest>(requests: AsyncIterable<R>) {
+    for await (const request of requests)
+      yield { validHost: request.host, originalRequest: request, messageResponse: reflection.answer(request.messageRequest) };
+  };
   return [service(ServerReflection, { serverReflectionInfo: respond }), service(ServerReflectionAlpha, { serverReflectionInfo: respond })];
 }
 

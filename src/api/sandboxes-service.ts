@@ -2,6 +2,7 @@ import { Sandboxes as SandboxesDescription } from "../gen/berth/v1/sandboxes_pb.
 import type { LogRecord } from "../monitor/logs.ts";
 import type { Sandboxes } from "../sandbox/sandboxes.ts";
 import { logMessage, renderMessage, sandboxMessage } from "./answers.ts";
+import { exec } from "./exec.ts";
 import { type Service, service } from "./handlers.ts";
 import {
   idViolations,
@@ -18,7 +19,7 @@ import {
 /** What the service needs of the heart. */
 export type SandboxesPort = Pick<
   Sandboxes,
-  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "logs" | "render"
+  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "logs" | "exec" | "render"
 >;
 
 /** Bytes of log data in one message. */
@@ -62,6 +63,7 @@ export function sandboxesService(sandboxes: SandboxesPort): Service {
         for (const chunk of chunks(records)) yield { entries: chunk.map(logMessage) };
       }
     },
+    exec: (requests, signal) => exec(sandboxes, requests, signal),
     render: async (request) => renderMessage(await sandboxes.render(readSandboxRequest(request))),
   });
 }

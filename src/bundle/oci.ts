@@ -253,5 +253,7 @@ declare global {
   interface JSON {
     /** A text that JSON.stringify writes as it is (ECMAScript "JSON.parse source text access", in Node 22). */
     rawJSON(text: string): object;
+    /** The reviver is also told how a value that is no object was written. */
+    parse(text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown): unknown;
   }
 }

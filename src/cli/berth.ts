@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { VERSION } from "../observe/version.ts";
 import { declareCheck } from "./check.ts";
 import { declareEvents } from "./events.ts";
+import { declareExec } from "./exec.ts";
 import { report, ToldError } from "./failure.ts";
 import { declareGlobals, globalsOf } from "./globals.ts";
 import { declareInspect } from "./inspect.ts";
@@ -38,6 +39,7 @@ function program(): Command {
     declareInspect,
     declareLogs,
     declareEvents,
+    declareExec,
     declareStart,
     declareStop,
     declarePause,
@@ -54,7 +56,7 @@ function program(): Command {
 SANDBOX is a name in the namespace of -n, or a full id (32 hex digits).
 Options that stand above the commands are taken before and after the command.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage; exec has those of the program.
 
 Example:
   berth run -f web.yaml
@@ -72,7 +74,8 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // commander has said what is wrong; help and version that were asked for are no error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
-    if (!(error instanceof ToldError)) report(error, globalsOf(berth).json);
+    if (error instanceof ToldError) return error.exitCode;
+    report(error, globalsOf(berth).json);
     return FAILED;
   }
 }

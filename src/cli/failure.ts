@@ -25,11 +25,14 @@ export class RefusedError extends Error {
   }
 }
 
-/** The command has told its refusal as its result: nothing is left but the exit code. */
+/** The command has told its result, such as a refusal: nothing is left but the exit code. */
 export class ToldError extends Error {
-  constructor() {
-    super("refused");
+  readonly exitCode: number;
+
+  constructor(exitCode = 1) {
+    super("told");
     this.name = "ToldError";
+    this.exitCode = exitCode;
   }
 }
 
@@ -44,7 +47,7 @@ export function report(thrown: unknown, json: boolean): void {
   else printError(failureText(failure));
 }
 
-function failureOf(thrown: unknown): Failure {
+export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof RefusedError) return thrown.failure;
   if (thrown instanceof BerthError) {
     const { violations = [], stage = "", container = "", logTail = "" } = thrown.detail;

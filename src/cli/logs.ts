@@ -1,7 +1,7 @@
-import { once } from "node:events";
 import type { Command } from "commander";
 import type { LogEntry } from "../gen/berth/v1/sandboxes_pb.js";
 import { type Globals, globalsOf } from "./globals.ts";
+import { writeBytes } from "./output.ts";
 
 interface LogsOptions {
   readonly container?: string;
@@ -41,7 +41,7 @@ async function logs(name: string, { container = "", timestamps = false }: LogsOp
     const id = await resolveId(session, globals, name);
     for await (const { entries } of session.sandboxes.logs({ id, container })) {
       for (const entry of entries) {
-        if (globals.json) await write(process.stdout, Buffer.from(`${JSON.stringify(messageJson(LogEntrySchema, entry))}\n`));
+        if (globals.json) await writeBytes(process.stdout, Buffer.from(`${JSON.stringify(messageJson(LogEntrySchema, entry))}\n`));
         else await (entry.stream === LogStream.STDERR ? stderr : stdout).write(entry);
       }
     }
@@ -62,12 +62,8 @@ class LineWriter {
   async write(entry: LogEntry): Promise<void> {
     const prefix = this.#timestamps && !this.#inLine ? `${timeText(entry)} ` : "";
     this.#inLine = entry.partial;
-    await write(this.#output, Buffer.concat([Buffer.from(prefix), entry.data, Buffer.from(entry.partial ? "" : "\n")]));
+    await writeBytes(this.#output, Buffer.concat([Buffer.from(prefix), entry.data, Buffer.from(entry.partial ? "" : "\n")]));
   }
-}
-
-async function write(output: NodeJS.WriteStream, bytes: Buffer): Promise<void> {
-  if (!output.write(bytes)) await once(output, "drain");
 }
 
 /** RFC 3339 with nanoseconds. */

@@ -1,5 +1,7 @@
 /** What people and programs read. */
 
+import { once } from "node:events";
+
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
 }
@@ -10,6 +12,11 @@ export function print(text: string): void {
 
 export function printError(text: string): void {
   process.stderr.write(`${text}\n`);
+}
+
+/** Bytes as they are; settles when the reader keeps up. */
+export async function writeBytes(output: NodeJS.WriteStream, bytes: Uint8Array): Promise<void> {
+  if (!output.write(bytes)) await once(output, "drain");
 }
 
 export function printWarnings(warnings: readonly string[]): void {

@@ -2,6 +2,7 @@
  * The C library calls that the other files of host/ use. Each call is checked: what answers -1 throws a SystemError.
  * All are synchronous and run on the calling thread, which unshare and setns need.
  */
+import { constants } from "node:fs";
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import koffi from "koffi";
 
@@ -65,6 +66,13 @@ export function socket(family: number, type: number): number {
   return check("socket", undefined, calls.socket(family, type, 0));
 }
 
+/** pipe2(2), both ends close-on-exec: [read, write], which the caller closes. Errors: SystemError (EMFILE). */
+export function pipe(): [number, number] {
+  const ends = Buffer.alloc(8);
+  check("pipe2", undefined, calls.pipe2(ends, O_CLOEXEC));
+  return [ends.readInt32LE(0), ends.readInt32LE(4)];
+}
+
 /** ioctl(2) on a buffer that the kernel may change. */
 export function ioctl(fd: number, request: number, buffer: Buffer): void {
   check("ioctl", undefined, calls.ioctl(fd, request, buffer));
@@ -87,11 +95,14 @@ export function pidfdSendSignal(pidfd: number, signal: number): void {
   check("pidfd_send_signal", undefined, calls.pidfdSendSignal(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, null, 0));
 }
 
+/** Three descriptors as stdin, stdout and stderr; or the path of a terminal that is all three, and the session's own. */
+export type Stdio = readonly [number, number, number] | string;
+
 /**
- * posix_spawnp(3) with three descriptors as stdin, stdout and stderr and no others, in a session of its own, with every signal
- * at its default. Answers the pid, which the caller waits for. Errors: SystemError naming the program.
+ * posix_spawnp(3) with three descriptors and no others, in a session of its own, with every signal at its default. Answers the pid,
+ * which the caller waits for. Errors: SystemError naming the program.
  */
-export function posixSpawn(argv: readonly string[], env: readonly string[], stdio: readonly [number, number, number]): number {
+export function posixSpawn(argv: readonly string[], env: readonly string[], stdio: Stdio): number {
   const program = argv[0] ?? "";
   for (const text of [...argv, ...env]) cString(text);
   const [actions, attributes] = [Buffer.alloc(SPAWN_STRUCT_BYTES), Buffer.alloc(SPAWN_STRUCT_BYTES)];
@@ -100,8 +111,14 @@ export function posixSpawn(argv: readonly string[], env: readonly string[], stdi
   calls.spawnSetSignals(attributes, Buffer.alloc(SIGSET_BYTES, 0xff));
   calls.spawnSetMask(attributes, Buffer.alloc(SIGSET_BYTES));
   calls.spawnSetFlags(attributes, SPAWN_FLAGS);
-  for (const [target, descriptor] of stdio.entries()) calls.spawnDuplicate(actions, descriptor, target);
-  calls.spawnCloseFrom(actions, stdio.length);
+  if (typeof stdio === "string") {
+    // Who leads a session and has no terminal yet makes the one that it opens its own.
+    calls.spawnOpen(actions, 0, stdio, constants.O_RDWR, 0);
+    for (const target of [1, 2]) calls.spawnDuplicate(actions, 0, target);
+  } else {
+    for (const [target, descriptor] of stdio.entries()) calls.spawnDuplicate(actions, descriptor, target);
+  }
+  calls.spawnCloseFrom(actions, 3);
   const pid = Buffer.alloc(4);
   const error = calls.spawn(pid, program, actions, attributes, [...argv, null], [...env, null]);
   calls.spawnActionsDestroy(actions);
@@ -127,6 +144,8 @@ const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
 const SYS_OPENAT2 = 437;
 
+const O_CLOEXEC = 0o2000000;
+
 type Bytes = Buffer | null;
 
 const libc = koffi.load("libc.so.6");
@@ -150,6 +169,7 @@ const calls = {
     flags: number,
   ) => number,
   socket: libc.func("socket", "int", ["int", "int", "int"]) as (family: number, type: number, protocol: number) => number,
+  pipe2: libc.func("pipe2", "int", ["void *", "int"]) as (ends: Bytes, flags: number) => number,
   ioctl: libc.func("ioctl", "int", ["int", "ulong", "void *"]) as (fd: number, request: number, buffer: Bytes) => number,
   openat2: libc.func("syscall", "long", ["long", "int", "void *", "void *", "size_t"]) as (
     number: number,
@@ -176,6 +196,13 @@ const calls = {
   ) => number,
   spawnActionsInit: libc.func("posix_spawn_file_actions_init", "int", ["void *"]) as (actions: Bytes) => number,
   spawnActionsDestroy: libc.func("posix_spawn_file_actions_destroy", "int", ["void *"]) as (actions: Bytes) => number,
+  spawnOpen: libc.func("posix_spawn_file_actions_addopen", "int", ["void *", "int", "const char *", "int", "uint"]) as (
+    actions: Bytes,
+    target: number,
+    path: string,
+    flags: number,
+    mode: number,
+  ) => number,
   spawnDuplicate: libc.func("posix_spawn_file_actions_adddup2", "int", ["void *", "int", "int"]) as (
     actions: Bytes,
     from: number,

@@ -5,7 +5,7 @@
 
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { CommandError, pathOnly } from "./command.ts";
-import { posixSpawn, SystemError, waitpidNow } from "./libc.ts";
+import { posixSpawn, type Stdio, SystemError, waitpidNow } from "./libc.ts";
 
 export interface SpawnOptions {
   readonly timeoutMs: number;
@@ -25,40 +25,66 @@ export interface SpawnResult {
 
 const KEPT_BYTES = 64 * 1024;
 
+/** A program that runs. */
+export interface SpawnedProgram {
+  /** Settles with the exit code, 128 + the signal's number when a signal ended it, as shells say it. */
+  readonly exitCode: Promise<number>;
+  /** Kills it with all of its session; nothing when it has ended. */
+  kill(): void;
+}
+
+/**
+ * Starts argv[0], looked up in PATH, in a session of its own. Descriptors stay the caller's. Throws CommandError naming the program when it cannot be run.
+ */
+export function spawnProgram(argv: readonly string[], stdio: Stdio, env: Readonly<Record<string, string>> = pathOnly()): SpawnedProgram {
+  const pid = start(argv, stdio, env);
+  let ended = false;
+  const exitCode = exitOf(pid).then((status) => {
+    ended = true;
+    return exitCodeOf(status);
+  });
+  // Not yet waited for, so the number is still the child's.
+  return { exitCode, kill: () => void (ended || process.kill(-pid, "SIGKILL")) };
+}
+
 /**
  * Runs argv[0], looked up in PATH, with an empty stdin, in a session of its own, which is killed as a whole when timeoutMs are over.
  * A non-zero exit is an answer, not an error. Throws CommandError naming the program when it cannot be run.
  */
 export async function spawnCommand(argv: readonly string[], options: SpawnOptions): Promise<SpawnResult> {
-  const pid = start(argv, options);
+  const program = startWithOutput(argv, options);
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
-    // Not yet waited for, so the number is still the child's.
-    process.kill(-pid, "SIGKILL");
+    program.kill();
   }, options.timeoutMs);
-  const status = await exitOf(pid);
+  const exitCode = await program.exitCode;
   clearTimeout(timer);
-  return { exitCode: exitCodeOf(status), output: readFileSync(options.output).subarray(-KEPT_BYTES).toString("utf8"), timedOut };
+  return { exitCode, output: readFileSync(options.output).subarray(-KEPT_BYTES).toString("utf8"), timedOut };
 }
 
-function start(argv: readonly string[], options: SpawnOptions): number {
-  const env = options.env ?? pathOnly();
+function startWithOutput(argv: readonly string[], options: SpawnOptions): SpawnedProgram {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
   const empty = openSync("/dev/null", "r");
   const output = openSync(options.output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
   try {
+    return spawnProgram(argv, [empty, output, output], options.env);
+  } finally {
+    closeSync(empty);
+    closeSync(output);
+  }
+}
+
+function start(argv: readonly string[], stdio: Stdio, env: Readonly<Record<string, string>>): number {
+  try {
     return posixSpawn(
       argv,
       Object.entries(env).map(([name, value]) => `${name}=${value}`),
-      [empty, output, output],
+      stdio,
     );
   } catch (error) {
     if (error instanceof SystemError) throw new CommandError(argv[0] ?? "", error.code, error);
     throw error;
-  } finally {
-    closeSync(empty);
-    closeSync(output);
   }
 }
 

@@ -48,23 +48,49 @@ async function runOrRefuse(argv: string[], output: string, timeoutMs: number): P
 
 /** RuntimeFailed with the runtime's own words: what it printed, and the last lines of its log, which often alone hold the reason. */
 export function runtimeFailure(verb: string, output: string, container: RuntimeContainer): BerthError {
-  const said = lastLines(output, 3) || reasonIn(logTail(container));
+  const said = lastLines(output, 3) || reasonIn(logTail(runtimeLog(container)));
   return new BerthError("RuntimeFailed", `the runtime's ${verb} failed: ${said}`, detailOf(container));
 }
 
 function detailOf(container: RuntimeContainer): { logTail?: string } {
-  const tail = logTail(container);
+  const tail = logTail(runtimeLog(container));
   return tail === "" ? {} : { logTail: tail };
 }
 
-/** The last messages of the runtime's log: JSON objects, of which runsc writes no line feed between. At most 2,000 characters. */
-export function logTail(container: RuntimeContainer): string {
-  const file = runtimeLog(container);
-  if (!existsSync(file)) return "";
-  const messages = [...readFileSync(file, "utf8").matchAll(/"msg":\s*("(?:[^"\\]|\\.)*")/g)].map((match) =>
-    String(JSON.parse(match[1] ?? '""')),
-  );
-  return messages.slice(-10).join("\n").slice(-2000);
+const COMMAND_FAULT =
+  /executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load|open executable/i;
+
+/** Whether a runtime failed because a container's program cannot be run, which the caller can mend. */
+export function isCommandFault({ reason, message, detail }: BerthError): boolean {
+  return reason === "RuntimeFailed" && COMMAND_FAULT.test(`${message}\n${detail.logTail ?? ""}`);
+}
+
+/** The last messages of a log of the runtime. At most 2,000 characters. */
+function logTail(file: string): string {
+  return logged(file)
+    .map(({ msg }) => msg)
+    .slice(-10)
+    .join("\n")
+    .slice(-2000);
+}
+
+/** What a command of the runtime logged as its failure; empty when it did not fail by itself. */
+export function loggedErrors(file: string): string {
+  return logged(file)
+    .flatMap(({ level, msg }) => (level === "error" || level === "fatal" ? [msg] : []))
+    .join("\n")
+    .slice(-2000);
+}
+
+/** A flat JSON object. runsc writes no line feed between them. */
+const LOG_OBJECT = /\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}/g;
+
+function logged(file: string): { level: string; msg: string }[] {
+  if (!existsSync(file)) return [];
+  return [...readFileSync(file, "utf8").matchAll(LOG_OBJECT)].map(([text]) => {
+    const { level = "", msg = "" } = JSON.parse(text) as { level?: string; msg?: string };
+    return { level, msg };
+  });
 }
 
 function reasonIn(tail: string): string {

@@ -1,8 +1,8 @@
 /** runc, and every runtime with its command line. */
 
-import { killProcess } from "../host/processes.ts";
+import { killProcess, processIdentity } from "../host/processes.ts";
 import { runtimeLog, runVerb } from "./oci-cli.ts";
-import type { ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
+import type { ExecFiles, ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
 
 export class Runc implements Runtime {
   readonly appsNeedPause = false;
@@ -25,8 +25,18 @@ export class Runc implements Runtime {
     if (process) killProcess(process, signal);
   }
 
-  protected command(container: RuntimeContainer): string[] {
+  execCommand(container: RuntimeContainer, { process, pid, log }: ExecFiles): string[] {
+    return [...this.command(container, log), "exec", "--process", process, "--pid-file", pid, container.id];
+  }
+
+  /** The number is the host's, and the process's as long as the command that waits for it has not ended. */
+  async signalExec(_container: RuntimeContainer, pid: number, signal: number): Promise<void> {
+    const process = processIdentity(pid);
+    if (process) killProcess(process, signal);
+  }
+
+  protected command(container: RuntimeContainer, log = runtimeLog(container)): string[] {
     const { binary, flags } = this.#runtime;
-    return [binary, "--root", container.root, "--log", runtimeLog(container), "--log-format", "json", ...flags];
+    return [binary, "--root", container.root, "--log", log, "--log-format", "json", ...flags];
   }
 }

@@ -9,7 +9,7 @@ import { isAlive } from "../host/processes.ts";
 import { readIfThere, waitUntil } from "../monitor/conmon.ts";
 import { COMMAND_TIMEOUT_MS, runtimeFailure, runtimeLog, runVerb, tryVerb } from "./oci-cli.ts";
 import { waitOverControlSocket } from "./runsc-control.ts";
-import type { ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
+import type { ExecFiles, ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
 
 const APP_RUNTIME = fileURLToPath(new URL("./runsc-app.sh", import.meta.url));
 
@@ -42,6 +42,15 @@ export class Runsc implements Runtime {
   async start(container: RuntimeContainer): Promise<void> {
     if (container.role === "pause") await runVerb(this.#command(container), ["start", container.id], container);
     else await startBehindGate(container);
+  }
+
+  execCommand(container: RuntimeContainer, { process, pid, log }: ExecFiles): string[] {
+    return [...this.#command(container, log), "exec", "--process", process, "--internal-pid-file", pid, container.id];
+  }
+
+  /** The number is the sandbox's own. */
+  async signalExec(container: RuntimeContainer, pid: number, signal: number): Promise<void> {
+    await tryVerb(this.#command(container), ["kill", "--pid", String(pid), container.id, String(signal)], container);
   }
 
   async signal(container: RuntimeContainer, signal: number): Promise<void> {
@@ -78,12 +87,12 @@ export class Runsc implements Runtime {
     return (JSON.parse(output) as { status?: unknown }).status;
   }
 
-  #command(container: RuntimeContainer): string[] {
+  #command(container: RuntimeContainer, log = runtimeLog(container)): string[] {
     const { binary, platform, traits, flags } = this.#runtime;
     return [
       binary,
       `--root=${container.root}`,
-      `--log=${runtimeLog(container)}`,
+      `--log=${log}`,
       "--log-format=json",
       `--platform=${platform}`,
       "--network=none",

@@ -50,6 +50,15 @@ export interface RuntimeContainer {
   readonly process?: ProcessIdentity | undefined;
 }
 
+/** Paths of the files of one exec. */
+export interface ExecFiles {
+  /** `process` of the OCI configuration. */
+  readonly process: string;
+  /** Takes the number by which the runtime knows the process. */
+  readonly pid: string;
+  readonly log: string;
+}
+
 /**
  * A sandbox's runtime. There is no verb to delete: state folder and cgroups are the sandbox's alone and go with it, when its processes
  * are gone. (runsc's own would wait until somebody has reaped the gofers, which takes seconds where PID 1 is slow.) Every command has a
@@ -61,6 +70,15 @@ export interface Runtime {
   /** Program and arguments that the monitor calls as `… create --bundle B --pid-file P ID`. */
   createCommand(container: RuntimeContainer): string[];
   start(container: RuntimeContainer): Promise<void>;
+  /**
+   * Program and arguments that run a process in a started container, with their stdio as its own, and end with its exit code. They write the
+   * pid file when the process has started, and what failed to the log.
+   */
+  execCommand(container: RuntimeContainer, files: ExecFiles): string[];
+  /** execCommand with a terminal loses what a program writes right before it ends. */
+  readonly losesTerminalOutput?: boolean;
+  /** Sends a signal to a process of execCommand's, by the number in its pid file; one that has ended already is fine. */
+  signalExec(container: RuntimeContainer, pid: number, signal: number): Promise<void>;
   /** Sends a signal to the container's first process; one that has ended already is fine. */
   signal(container: RuntimeContainer, signal: number): Promise<void>;
   /**

@@ -12,7 +12,7 @@ import type { PinnedImage, UserDatabase } from "../image/image.ts";
 import { readUserDatabase, readUserDatabaseOfLayout } from "../image/users.ts";
 import { launchMonitor } from "../monitor/conmon.ts";
 import { type AdmittedRequest, admitUsers, dependingOnImages } from "../policy/admission.ts";
-import { COMMAND_TIMEOUT_MS } from "../runtime/oci-cli.ts";
+import { COMMAND_TIMEOUT_MS, isCommandFault } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { admitAgain } from "./admit.ts";
@@ -240,14 +240,7 @@ async function startContainer(rooms: Rooms, record: SandboxRecord, container: Co
 /** Tells a command that cannot be run, which the caller can mend, from a runtime that fails. */
 function explainStart(thrown: unknown, container: ContainerRecord, record: SandboxRecord): BerthError {
   const error = toBerthError(thrown);
-  const text = `${error.message}\n${error.detail.logTail ?? ""}`;
-  if (container === record.pause || error.reason !== "RuntimeFailed") return error;
-  if (
-    !/executable file .*not found|exec: .*no such file|no such file or directory|permission denied|not a directory|exec format error|error finding executable|failed to load|open executable/i.test(
-      text,
-    )
-  )
-    return error;
+  if (container === record.pause || !isCommandFault(error)) return error;
   return new BerthError("StartFailed", `the command of container ${container.name} cannot be run: ${error.message}`, error.detail);
 }
 

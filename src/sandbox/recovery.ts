@@ -5,6 +5,7 @@ import { COMPLETE } from "./complete.ts";
 import { CREATE } from "./create.ts";
 import { DELETE } from "./delete.ts";
 import { within } from "./ending.ts";
+import { endStrayExecs } from "./exec.ts";
 import type { Live, Operation, Operations, Story } from "./operations.ts";
 import { PAUSE, RESUME } from "./pause.ts";
 import type { OperationRecord, Verb } from "./record.ts";
@@ -41,6 +42,7 @@ export async function recover(rooms: Rooms, operations: Operations, all: readonl
 async function recoverOne(rooms: Rooms, operations: Operations, live: Live, settled: (live: Live) => void): Promise<void> {
   const { record } = live;
   try {
+    await endStrayExecs(rooms, record);
     if (!record.operation) {
       settled(live);
       return;

@@ -6,6 +6,8 @@ import { admitRequest } from "./admit.ts";
 import { COMPLETE, ownEnd } from "./complete.ts";
 import { CREATE } from "./create.ts";
 import { DELETE } from "./delete.ts";
+import { type ExecSession, startExec } from "./exec.ts";
+import type { ExecRequest } from "./exec-request.ts";
 import { type ExplainedResult, renderOffline } from "./offline.ts";
 import { type Live, newLive, type Operation, Operations } from "./operations.ts";
 import { PAUSE, RESUME } from "./pause.ts";
@@ -128,6 +130,12 @@ export class Sandboxes {
   logs(id: string, container: string): AsyncIterable<LogRecord[]> {
     const { record } = this.#need({ id });
     return readLog(this.#rooms.paths.log(record.id, containerName(record, container)));
+  }
+
+  /** Runs a program in an app; "" names the only one. The sandbox goes on as it does, and whatever else is done to it. */
+  async exec(id: string, container: string, request: ExecRequest): Promise<ExecSession> {
+    if (this.#closing.signal.aborted) throw new BerthError("Unavailable", "berthd is shutting down");
+    return await startExec(this.#rooms, this.#need({ id }).record, container, request);
   }
 
   /** What a create would write here and now, with placeholder ids, or why policy refuses it. Touches nothing. */

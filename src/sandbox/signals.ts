@@ -4,13 +4,18 @@ import { BerthError } from "../errors.ts";
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
 
-/** The number of an image's StopSignal: SIGTERM, TERM, 15, SIGRTMIN+3; empty is SIGTERM. Throws ImageInvalid for any other text. */
+/** The number of an image's StopSignal; empty is SIGTERM. Throws ImageInvalid for what is no signal. */
 export function stopSignalNumber(text: string): number {
-  if (text === "") return constants.signals.SIGTERM;
+  const number = text === "" ? constants.signals.SIGTERM : signalNumber(text);
+  if (number !== undefined) return number;
+  throw new BerthError("ImageInvalid", `the image's StopSignal ${JSON.stringify(text)} is not a signal`);
+}
+
+/** The number of SIGTERM, TERM, 15, SIGRTMIN+3; undefined for any other text. */
+export function signalNumber(text: string): number | undefined {
   const name = text.toUpperCase().replace(/^SIG/, "");
   const number = /^\d+$/.test(name) ? Number(name) : (namedSignal(name) ?? realtimeSignal(name));
-  if (number !== undefined && number >= 1 && number <= SIGRTMAX) return number;
-  throw new BerthError("ImageInvalid", `the image's StopSignal ${JSON.stringify(text)} is not a signal`);
+  return number !== undefined && number >= 1 && number <= SIGRTMAX ? number : undefined;
 }
 
 function namedSignal(name: string): number | undefined {

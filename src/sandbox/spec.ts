@@ -129,7 +129,7 @@ function rule(test: (value: string) => boolean, message: string, allowed: string
 }
 
 const noNul = rule((text) => !text.includes("\0"), "contains a NUL character", "text without NUL");
-const text = noNul(z.string());
+export const text = noNul(z.string());
 const isDnsLabel = (name: string): boolean => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
 const DNS_LABEL = ["is not a DNS label", "1 to 63 lower-case letters, digits and '-', a letter or digit at both ends"] as const;
 const dnsLabel = rule(isDnsLabel, ...DNS_LABEL);
@@ -346,9 +346,9 @@ const rlimit = z.strictObject({ type: rlimitType, soft: rlimitValue, hard: rlimi
 const rlimits = z.array(rlimit).superRefine((entries, context) => refuseRepeats(entries, "type", context));
 
 const envName = rule((name) => name !== "" && !name.includes("="), "is empty or contains '='", "a name without '='")(text);
-const envVar = z.strictObject({ name: envName, value: text.prefault("") });
+export const envVar = z.strictObject({ name: envName, value: text.prefault("") });
 
-const workingDir = rule(
+export const workingDir = rule(
   (path) => path === "" || path.startsWith("/"),
   "is not absolute",
   "a path that starts with '/'",

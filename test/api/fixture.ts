@@ -13,11 +13,53 @@ import { Events } from "../../src/gen/berth/v1/events_pb.js";
 import { Journal } from "../../src/journal/journal.ts";
 import type { LogRecord } from "../../src/monitor/logs.ts";
 import { createLogger } from "../../src/observe/logger.ts";
+import type { ExecSession } from "../../src/sandbox/exec.ts";
+import type { Output } from "../../src/sandbox/exec-output.ts";
+import type { ExecRequest, TerminalSize } from "../../src/sandbox/exec-request.ts";
 import type { NodeInfo } from "../../src/observe/inventory.ts";
 import { EventFeed } from "../../src/sandbox/event-feed.ts";
 import type { SandboxRecord, SandboxState } from "../../src/sandbox/record.ts";
 import type { WaitUntil } from "../../src/sandbox/sandboxes.ts";
 import type { SandboxRequest } from "../../src/sandbox/spec.ts";
+
+/** A program of a test's own: what it is sent is kept, and it ends with 42 when its input ends or it is hung up on. */
+export class MemorySession implements ExecSession {
+  readonly sent: string[] = [];
+  readonly #ended = Promise.withResolvers<void>();
+  outputs: readonly Output[] = [];
+  output = this.#output();
+
+  async *#output(): AsyncGenerator<Output> {
+    yield* this.outputs;
+    await this.#ended.promise;
+  }
+
+  async exitCode(): Promise<number> {
+    return 42;
+  }
+
+  async write(data: Uint8Array): Promise<void> {
+    this.sent.push(`stdin ${Buffer.from(data).toString()}`);
+  }
+
+  closeInput(): void {
+    this.sent.push("close");
+    this.#ended.resolve();
+  }
+
+  resize({ columns, rows }: TerminalSize): void {
+    this.sent.push(`resize ${columns} ${rows}`);
+  }
+
+  async signal(signal: number): Promise<void> {
+    this.sent.push(`signal ${signal}`);
+  }
+
+  async hangUp(): Promise<void> {
+    this.sent.push("hang up");
+    this.#ended.resolve();
+  }
+}
 
 /** What a test may change. */
 export class MemorySandboxes implements SandboxesPort {
@@ -28,6 +70,8 @@ export class MemorySandboxes implements SandboxesPort {
   fault: Error | undefined;
   /** Awaited by create. */
   hold: Promise<void> = Promise.resolve();
+  /** Answered by exec. */
+  session = new MemorySession();
   logRecords: () => AsyncIterable<LogRecord[]> = async function* () {};
 
   #enter(verb: string, argument: unknown): void {
@@ -93,6 +137,11 @@ export class MemorySandboxes implements SandboxesPort {
     this.#enter("logs", { id, container });
     this.get({ id });
     return this.logRecords();
+  }
+
+  async exec(id: string, container: string, request: ExecRequest): Promise<ExecSession> {
+    this.#enter("exec", { id, container, request });
+    return this.session;
   }
 
   async render(request: SandboxRequest): ReturnType<SandboxesPort["render"]> {

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Enforcement, ObjectMeta, Sandbox, SandboxSpec } from "./sandbox_pb.js";
+import type { Enforcement, EnvVar, ObjectMeta, Sandbox, SandboxSpec } from "./sandbox_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -534,6 +534,263 @@ export declare type LogEntry = Message<"berth.v1.LogEntry"> & {
 export declare const LogEntrySchema: GenMessage<LogEntry>;
 
 /**
+ * SandboxesExecRequest is what the caller sends: start first and once, then the others as often as it likes, which take effect in this
+ * order. The end of the requests closes stdin.
+ *
+ * @generated from message berth.v1.SandboxesExecRequest
+ */
+export declare type SandboxesExecRequest = Message<"berth.v1.SandboxesExecRequest"> & {
+  /**
+   * Exactly one of them.
+   *
+   * @generated from oneof berth.v1.SandboxesExecRequest.message
+   */
+  message: {
+    /**
+     * What to run.
+     *
+     * @generated from field: berth.v1.ExecStart start = 1;
+     */
+    value: ExecStart;
+    case: "start";
+  } | {
+    /**
+     * Bytes for stdin; only when start asked for it. What the program no longer reads is dropped.
+     *
+     * @generated from field: bytes stdin = 2;
+     */
+    value: Uint8Array;
+    case: "stdin";
+  } | {
+    /**
+     * Closes stdin.
+     *
+     * @generated from field: berth.v1.ExecCloseStdin close_stdin = 3;
+     */
+    value: ExecCloseStdin;
+    case: "closeStdin";
+  } | {
+    /**
+     * Changes the size of the terminal; only with tty.
+     *
+     * @generated from field: berth.v1.TerminalSize resize = 4;
+     */
+    value: TerminalSize;
+    case: "resize";
+  } | {
+    /**
+     * Sends the program a signal: a name such as SIGTERM or TERM, or a number.
+     *
+     * @generated from field: string signal = 5;
+     */
+    value: string;
+    case: "signal";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message berth.v1.SandboxesExecRequest.
+ * Use `create(SandboxesExecRequestSchema)` to create a new message.
+ */
+export declare const SandboxesExecRequestSchema: GenMessage<SandboxesExecRequest>;
+
+/**
+ * ExecStart says what to run and where.
+ *
+ * @generated from message berth.v1.ExecStart
+ */
+export declare type ExecStart = Message<"berth.v1.ExecStart"> & {
+  /**
+   * Full id of the sandbox, which must be RUNNING.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Name of the app; may be empty when the sandbox has one.
+   *
+   * @generated from field: string container = 2;
+   */
+  container: string;
+
+  /**
+   * Program, looked up in the container's PATH, and its arguments.
+   *
+   * @generated from field: repeated string command = 3;
+   */
+  command: string[];
+
+  /**
+   * Environment, applied over the container's in this order. Nothing is expanded.
+   *
+   * @generated from field: repeated berth.v1.EnvVar env = 4;
+   */
+  env: EnvVar[];
+
+  /**
+   * Working directory, absolute. Empty means the container's.
+   *
+   * @generated from field: string working_dir = 5;
+   */
+  workingDir: string;
+
+  /**
+   * Give the program a terminal: what it writes comes as stdout only.
+   *
+   * @generated from field: bool tty = 6;
+   */
+  tty: boolean;
+
+  /**
+   * The caller sends stdin. Otherwise it is empty.
+   *
+   * @generated from field: bool stdin = 7;
+   */
+  stdin: boolean;
+
+  /**
+   * First size of the terminal; only with tty.
+   *
+   * @generated from field: berth.v1.TerminalSize terminal_size = 8;
+   */
+  terminalSize?: TerminalSize | undefined;
+};
+
+/**
+ * Describes the message berth.v1.ExecStart.
+ * Use `create(ExecStartSchema)` to create a new message.
+ */
+export declare const ExecStartSchema: GenMessage<ExecStart>;
+
+/**
+ * ExecCloseStdin closes stdin.
+ *
+ * @generated from message berth.v1.ExecCloseStdin
+ */
+export declare type ExecCloseStdin = Message<"berth.v1.ExecCloseStdin"> & {
+};
+
+/**
+ * Describes the message berth.v1.ExecCloseStdin.
+ * Use `create(ExecCloseStdinSchema)` to create a new message.
+ */
+export declare const ExecCloseStdinSchema: GenMessage<ExecCloseStdin>;
+
+/**
+ * TerminalSize is the size of a terminal in characters.
+ *
+ * @generated from message berth.v1.TerminalSize
+ */
+export declare type TerminalSize = Message<"berth.v1.TerminalSize"> & {
+  /**
+   * 1 to 65535.
+   *
+   * @generated from field: uint32 columns = 1;
+   */
+  columns: number;
+
+  /**
+   * 1 to 65535.
+   *
+   * @generated from field: uint32 rows = 2;
+   */
+  rows: number;
+};
+
+/**
+ * Describes the message berth.v1.TerminalSize.
+ * Use `create(TerminalSizeSchema)` to create a new message.
+ */
+export declare const TerminalSizeSchema: GenMessage<TerminalSize>;
+
+/**
+ * SandboxesExecResponse is what comes back: started first, then output, exited last.
+ *
+ * @generated from message berth.v1.SandboxesExecResponse
+ */
+export declare type SandboxesExecResponse = Message<"berth.v1.SandboxesExecResponse"> & {
+  /**
+   * Exactly one of them.
+   *
+   * @generated from oneof berth.v1.SandboxesExecResponse.message
+   */
+  message: {
+    /**
+     * The program runs.
+     *
+     * @generated from field: berth.v1.ExecStarted started = 1;
+     */
+    value: ExecStarted;
+    case: "started";
+  } | {
+    /**
+     * Bytes that the program wrote to stdout, or to its terminal.
+     *
+     * @generated from field: bytes stdout = 2;
+     */
+    value: Uint8Array;
+    case: "stdout";
+  } | {
+    /**
+     * Bytes that the program wrote to stderr.
+     *
+     * @generated from field: bytes stderr = 3;
+     */
+    value: Uint8Array;
+    case: "stderr";
+  } | {
+    /**
+     * The program has ended.
+     *
+     * @generated from field: berth.v1.ExecExited exited = 4;
+     */
+    value: ExecExited;
+    case: "exited";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message berth.v1.SandboxesExecResponse.
+ * Use `create(SandboxesExecResponseSchema)` to create a new message.
+ */
+export declare const SandboxesExecResponseSchema: GenMessage<SandboxesExecResponse>;
+
+/**
+ * ExecStarted says that the program runs.
+ *
+ * @generated from message berth.v1.ExecStarted
+ */
+export declare type ExecStarted = Message<"berth.v1.ExecStarted"> & {
+};
+
+/**
+ * Describes the message berth.v1.ExecStarted.
+ * Use `create(ExecStartedSchema)` to create a new message.
+ */
+export declare const ExecStartedSchema: GenMessage<ExecStarted>;
+
+/**
+ * ExecExited says how the program ended.
+ *
+ * @generated from message berth.v1.ExecExited
+ */
+export declare type ExecExited = Message<"berth.v1.ExecExited"> & {
+  /**
+   * Its exit code, 128 + signal when a signal ended it.
+   *
+   * @generated from field: int32 exit_code = 1;
+   */
+  exitCode: number;
+};
+
+/**
+ * Describes the message berth.v1.ExecExited.
+ * Use `create(ExecExitedSchema)` to create a new message.
+ */
+export declare const ExecExitedSchema: GenMessage<ExecExited>;
+
+/**
  * SandboxesRenderRequest asks what Create would write.
  *
  * @generated from message berth.v1.SandboxesRenderRequest
@@ -894,6 +1151,17 @@ export declare const Sandboxes: GenService<{
     methodKind: "server_streaming";
     input: typeof SandboxesLogsRequestSchema;
     output: typeof SandboxesLogsResponseSchema;
+  },
+  /**
+   * Exec runs a program in a running app container: with the container's user, environment and capabilities, never with more. A program
+   * that cannot be run is an error (FAILED_PRECONDITION, StartFailed); how one ended that ran is the last answer. Who hangs up ends it.
+   *
+   * @generated from rpc berth.v1.Sandboxes.Exec
+   */
+  exec: {
+    methodKind: "bidi_streaming";
+    input: typeof SandboxesExecRequestSchema;
+    output: typeof SandboxesExecResponseSchema;
   },
   /**
    * Render answers the bundles that Create would write, with placeholder ids, and touches nothing.
