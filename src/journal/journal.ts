@@ -40,6 +40,9 @@ export interface Cause {
   readonly events?: readonly NewEvent[];
 }
 
+/** Whom events are about. */
+type Subject = Pick<SandboxRecord, "id" | "namespace" | "name" | "generation" | "resourceVersion" | "operation">;
+
 export class Journal {
   readonly #db: DatabaseSync;
   /** Milliseconds since the epoch; 0 when an earlier berthd made it, which did not write that down. */
@@ -115,6 +118,11 @@ export class Journal {
       this.#db.prepare("DELETE FROM sandboxes WHERE id = ?").run(record.id);
       this.#append(record, [...changes(before, record, cause.events ?? []), deleted(record)]);
     });
+  }
+
+  /** Tells of what is none of the sandboxes here, by the id that it bears. Throws as save does. */
+  tell(sandboxId: string, event: NewEvent): void {
+    this.#transaction(() => this.#append({ id: sandboxId, namespace: "", name: "", generation: 0, resourceVersion: 0 }, [event]));
   }
 
   /** One page of the sandboxes, ordered by id, with the number of the newest event that it contains. */
@@ -228,7 +236,7 @@ export class Journal {
     return Number(this.#db.prepare("SELECT min(seq) AS seq FROM events").get()?.["seq"] ?? this.#newest + 1);
   }
 
-  #append(record: SandboxRecord, events: readonly NewEvent[]): void {
+  #append(record: Subject, events: readonly NewEvent[]): void {
     const { id: sandboxId, namespace, name, generation, resourceVersion } = record;
     const operation = record.operation?.verb ?? "";
     const insert = this.#db.prepare("INSERT INTO events (time, sandbox_id, namespace, name, kind, event) VALUES (?, ?, ?, ?, ?, ?)");

@@ -1,6 +1,7 @@
 /** What is on the node and looks like a sandbox of berth's, and is none of the journal's. */
 
 import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { killProcess, processesNaming } from "../host/processes.ts";
 import { toBerthError } from "../errors.ts";
 import { allContainers, type SandboxRecord } from "./record.ts";
@@ -30,27 +31,35 @@ export async function findStrays(rooms: Rooms, records: readonly SandboxRecord[]
 
   const containers = new Set(records.flatMap(allContainers).map(({ id }) => id));
   for (const id of list(rooms.paths.rootfs).filter((name) => ID.test(name) && !containers.has(name))) {
-    if (isOurs(rooms, `${rooms.paths.rootfs}/${id}`)) rooms.rootfs.unmount(id);
-    rooms.log.warn({ container: id }, "recovery.found: the files of a container of no sandbox, which stay");
+    const unmounted = isOurs(rooms, join(rooms.paths.rootfs, id));
+    if (unmounted) rooms.rootfs.unmount(id);
+    report(rooms, id, `files of a container of no sandbox, which stay${unmounted ? "" : " as they are"}`);
   }
 }
 
 async function settle(rooms: Rooms, id: string, found: readonly string[]): Promise<void> {
-  const ours = isOurs(rooms, rooms.paths.bundles(id));
-  const fields = { sandbox: id, found, removed: ours };
+  const what = found.join(", ");
+  if (!isOurs(rooms, rooms.paths.bundles(id))) {
+    report(rooms, id, `${what}: left alone, as it may be another berthd's, or of a journal that was lost`);
+    return;
+  }
   try {
-    if (ours) {
-      // A command of the runtime is in no group of the sandbox.
-      const commands = processesNaming([`${rooms.paths.runtimes}/`, `${rooms.paths.sandbox(id)}/`]);
-      for (const process of commands) killProcess(process, "SIGKILL");
-      await removeRunning(rooms, id);
-    }
-    rooms.log.warn(fields, "recovery.found: a sandbox that the journal does not know");
+    // A command of the runtime is in no group of the sandbox.
+    const commands = processesNaming([`${rooms.paths.runtimes}/`, `${rooms.paths.sandbox(id)}/`]);
+    for (const process of commands) killProcess(process, "SIGKILL");
+    await removeRunning(rooms, id);
+    report(rooms, id, `${what}: removed, but for files under STATE`);
   } catch (error) {
-    rooms.log.error({ ...fields, removed: false, err: toBerthError(error) }, "recovery.found: a sandbox that does not go away");
+    report(rooms, id, `${what}: does not go away: ${toBerthError(error).message}`);
   }
 }
 
+function report(rooms: Rooms, id: string, message: string): void {
+  rooms.log.warn({ id }, `recovery.found: ${message}`);
+  rooms.journal.tell(id, { kind: "recovery.found", message });
+}
+
+/** Whether this STATE made it, and the journal that there is now would know it. */
 function isOurs(rooms: Rooms, folder: string): boolean {
   return existsSync(folder) && statSync(folder).mtimeMs >= rooms.journal.madeAt;
 }

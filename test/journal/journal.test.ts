@@ -310,3 +310,14 @@ test("compaction deletes what is older than an hour, and beyond 100,000 what is 
   expect(journal.newest).toBe(seq + 1);
   journal.close();
 });
+
+test("what is none of the sandboxes here is told by its id alone", () => {
+  using scratch = makeScratch();
+  const journal = new Journal(join(scratch.path, "journal.db"));
+  journal.tell("5".repeat(32), { kind: "recovery.found", message: "cgroup: left alone" });
+  expect(journal.events(0, 10)).toMatchObject([
+    { seq: 1, kind: "recovery.found", sandboxId: "5".repeat(32), namespace: "", name: "", operation: "", message: "cgroup: left alone" },
+  ]);
+  expect(journal.load()).toEqual([]);
+  journal.close();
+});
