@@ -45,6 +45,8 @@ export interface NodeSettings {
   readonly policy?: object;
   /** Before `node`: such as setpriv with its flags. */
   readonly wrapper?: readonly string[];
+  /** What is run is the bundle, which refuses a fault file. */
+  readonly isBundle?: boolean;
 }
 
 /** A started berthd with its clients. Disposing it ends berthd and everything that it left, and fails when it left something. */
@@ -227,8 +229,9 @@ export class TestNode implements AsyncDisposable {
   }
 
   #flags(): string[] {
-    const files = ["--config", join(this.dir, "berth.yaml"), "--policy", this.policyFile, "--fault-file", this.#faultFile];
-    return [...files, "--state-dir", this.state, "--run-dir", this.run, "--listen", this.address];
+    const files = ["--config", join(this.dir, "berth.yaml"), "--policy", this.policyFile];
+    const faults = this.#settings.isBundle ? [] : ["--fault-file", this.#faultFile];
+    return [...files, ...faults, "--state-dir", this.state, "--run-dir", this.run, "--listen", this.address];
   }
 
   #config(): object {

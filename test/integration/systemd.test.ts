@@ -48,7 +48,7 @@ function installedUnit(more = ""): Directive[] {
 async function start(unit: readonly Directive[]): Promise<TestNode> {
   const program = unit.find(({ name }) => name === "ExecStart")?.value ?? "";
   const instead = `shift 2; exec ${join(root, "tree/usr/lib/berth/node")} ${join(root, "tree", program)} "$@"`;
-  return await TestNode.start({ policy: WIDE_POLICY, wrapper: [...launchPrefix(unit), "sh", "-c", instead, "sh"] });
+  return await TestNode.start({ policy: WIDE_POLICY, wrapper: [...launchPrefix(unit), "sh", "-c", instead, "sh"], isBundle: true });
 }
 
 /** As uid 1000: the status of the running setuid program, and what came of it and of the same program without the bit. */
