@@ -65,7 +65,7 @@ async function runProperties() {
   await setup();
   const files = globSync("test/**/*.test.ts").filter((file) => readFileSync(file, "utf8").includes("support/property.ts"));
   const env = { ...process.env, BERTH_TEST_RUNS: String(LONG_RUNS) };
-  return runToEnd("vitest", ["run", "--project", "unit", "--testTimeout", String(60 * 60_000), ...files], env);
+  return runToEnd("vitest", ["run", "--project", "unit", "--maxWorkers=100%", "--testTimeout", String(60 * 60_000), ...files], env);
 }
 
 /** Path of the current runsc, or nothing where it cannot be built; in CI that is an error. */
