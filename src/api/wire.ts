@@ -122,7 +122,7 @@ function idOf(id: bigint | undefined): number | undefined {
   return id === undefined ? undefined : Number(id);
 }
 
-function containerDocument({ name, image, command, args, env, workingDir, securityContext, rlimits }: Container): unknown {
+function containerDocument({ name, image, command, args, env, workingDir, securityContext, rlimits, devices }: Container): unknown {
   const variables = env.map((variable) => set({ name: variable.name, value: variable.value }));
   return set({
     name,
@@ -133,6 +133,7 @@ function containerDocument({ name, image, command, args, env, workingDir, securi
     workingDir,
     securityContext: securityContext && securityDocument(securityContext),
     rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitOf(soft), hard: limitOf(hard) })),
+    devices: devices.map(({ path, containerPath, permissions }) => set({ path, containerPath, permissions })),
   });
 }
 
@@ -226,7 +227,7 @@ export function sandboxMessages({ metadata, spec }: SandboxRequest): {
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, rlimits }) => ({
+    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, rlimits, devices }) => ({
       name,
       image,
       command: [...command],
@@ -235,6 +236,7 @@ export function specMessage(spec: ParsedSpec): SandboxSpec {
       workingDir,
       securityContext: securityMessage(securityContext),
       rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
+      devices: devices.map(({ path, containerPath, permissions }) => ({ path, containerPath, permissions })),
     })),
     securityContext: sandboxSecurityMessage(spec.securityContext),
     hostname: spec.hostname,

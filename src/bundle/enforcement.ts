@@ -77,6 +77,7 @@ export function containerEnforcement(input: EnforcementInput): EnforcementEntry[
     ...property(input, "appArmorProfile", profileText(input.security.appArmorProfile), appArmorFate(input)),
     ...property(input, "procMount", input.container.securityContext.procMount, procMountFate(input)),
     ...rlimitEntries(input),
+    ...deviceEntries(input),
   ];
 }
 
@@ -301,6 +302,18 @@ function seccompFate({ adapter, traits, seccomp, security }: EnforcementInput): 
     ...(traits.execSeccomp ? [] : ["this runsc does not filter processes that exec brings into a container"]),
   ];
   return { enforced: true, mechanism: "runsc --oci-seccomp, a flag of the whole sandbox", note: notes.join("; ") };
+}
+
+/** Refused under runsc, see impossible.ts. */
+function deviceEntries({ container }: EnforcementInput): EnforcementEntry[] {
+  return container.devices.map(({ path, permissions }, index) => ({
+    container: container.name,
+    property: `devices[${index}]`,
+    requested: `${path} ${permissions}`,
+    enforced: true,
+    mechanism: "the host's device, let through by the container's cgroup",
+    note: "",
+  }));
 }
 
 function rlimitEntries(input: EnforcementInput): EnforcementEntry[] {

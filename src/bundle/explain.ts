@@ -243,7 +243,11 @@ function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Fou
   switch (field) {
     case "cgroupsPath":
       return { kind: "node", source: "cgroupRoot, and the ids of sandbox and container" };
+    case "devices":
+      return subject.app && deviceOrigin(subject.app, Number(rest[0]));
     case "resources":
+      // The rule that denies all stands before those of the devices.
+      if (subject.app && Number(rest[1]) > 0) return deviceOrigin(subject.app, Number(rest[1]) - 1);
       return rest.length === 0 ? quirk("a current runsc's update crashes without it") : byDefault("no devices but the standard ones");
     case "namespaces":
       return rest[1] === "path" ? placed("made and pinned before pause starts") : byDefault("namespaces of every container");
@@ -255,6 +259,10 @@ function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Fou
     default:
       return undefined;
   }
+}
+
+function deviceOrigin(app: App, index: number): Found {
+  return { kind: "node", source: `the device ${app.spec.devices[index]?.path}, asked for by ${fieldOf(app)}.devices[${index}]` };
 }
 
 function seccompOrigin({ input }: Subject, app: App, [field, index]: readonly string[]): Found | undefined {

@@ -13,6 +13,7 @@ export function refuseImpossible(spec: SandboxSpec, adapter: AdapterName, node: 
     ...spec.containers.flatMap((container, index) => [
       ...lackingCapabilities(container, index, adapter, node),
       ...highRlimits(container, index, adapter, node),
+      ...devicesOfOwnKernel(container, index, adapter),
       ...unmaskedProc(container, index, adapter),
       ...lackingAppArmor(spec, index, adapter, node),
     ]),
@@ -29,6 +30,17 @@ function sysctlsOfOwnKernel({ securityContext }: SandboxSpec, adapter: AdapterNa
     field: `spec.securityContext.sysctls[${index}]`,
     rule: "is a setting of the node's kernel, which runsc does not run on",
     value: name,
+    allowed: "leave it out, or use a runtime class of runc or crun",
+  }));
+}
+
+/** runsc makes the node, with nothing of the host behind it: ENXIO, or the driver of its own kernel (measured with releases of 2024 and 2026). */
+function devicesOfOwnKernel({ devices }: ContainerSpec, index: number, adapter: AdapterName): Violation[] {
+  if (adapter !== "runsc") return [];
+  return devices.map(({ path }, position) => ({
+    field: `spec.containers[${index}].devices[${position}]`,
+    rule: "is a device of the node, which runsc lets no container at",
+    value: path,
     allowed: "leave it out, or use a runtime class of runc or crun",
   }));
 }

@@ -118,7 +118,25 @@ const namespace = z.strictObject({
 });
 
 /** "Linux: Allowed Device list". */
-const deviceRule = z.strictObject({ allow: z.boolean(), access: z.string().regex(/^r?w?m?$/) });
+const deviceNumber = z.int().min(0).max(0xffff_ffff);
+const deviceRule = z.strictObject({
+  allow: z.boolean(),
+  type: z.enum(["c", "b"]).exactOptional(),
+  major: deviceNumber.exactOptional(),
+  minor: deviceNumber.exactOptional(),
+  access: z.string().regex(/^r?w?m?$/),
+});
+
+/** "Linux: Devices". */
+const device = z.strictObject({
+  path: cleanPath,
+  type: z.enum(["c", "b"]),
+  major: deviceNumber,
+  minor: deviceNumber,
+  fileMode: z.int().min(0).max(0o777),
+  uid: id,
+  gid: id,
+});
 
 export const SECCOMP_ACTIONS = [
   "SCMP_ACT_ALLOW",
@@ -192,6 +210,7 @@ export const ociSeccomp = z
 const linux = z.strictObject({
   /** "Linux: Cgroups Path". Absent where the runtime is told to leave cgroups alone. */
   cgroupsPath: cleanPath.exactOptional(),
+  devices: z.array(device).exactOptional(),
   /** "Linux: Control groups". Always there: a current runsc's update crashes without it. */
   resources: z.strictObject({ devices: z.array(deviceRule).exactOptional() }),
   namespaces: z.array(namespace).refine((entries) => isUnique(entries.map(({ type }) => type)), { error: "has a type twice" }),
@@ -221,6 +240,8 @@ const ociConfig = z.strictObject({
 export type OciConfig = z.infer<typeof ociConfig>;
 export type OciProcess = z.infer<typeof process>;
 export type OciUser = z.infer<typeof user>;
+export type OciDevice = z.infer<typeof device>;
+export type OciDeviceRule = z.infer<typeof deviceRule>;
 export type OciRlimit = z.infer<typeof rlimit>;
 export type OciCapabilities = z.infer<typeof capabilities>;
 export type OciMount = z.infer<typeof mount>;

@@ -6,6 +6,7 @@ import type { AdapterName } from "../runtime/runtime.ts";
 import type { ContainerSpec, SandboxRequest, SandboxSpec } from "../sandbox/spec.ts";
 import { baselineLinux, baselineMounts, type Isolation, type NamespacePaths } from "./baseline.ts";
 import { type Capability, type CapabilityMode, capabilitySets, finalCapabilities } from "./capabilities.ts";
+import { type DeviceNode, renderDevices } from "./devices.ts";
 import {
   containerEnforcement,
   type EnforcementEntry,
@@ -14,7 +15,7 @@ import {
   type NodeGrants,
   sandboxEnforcement,
 } from "./enforcement.ts";
-import { configJson, type OciConfig, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
+import { configJson, type OciConfig, type OciLinux, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
 import { refuseImpossible } from "./impossible.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
 import { processArgs, processCwd, processEnv } from "./process.ts";
@@ -80,6 +81,8 @@ export interface RenderInput {
   readonly images: ReadonlyMap<string, RenderImage>;
   /** Profiles of the node that the spec names, by that name. */
   readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
+  /** Devices of the node that the spec names, by path. */
+  readonly devices: ReadonlyMap<string, DeviceNode>;
   /** The node's processor, for which RuntimeDefault is made. */
   readonly architecture: Architecture;
   readonly pause: ContainerPlace;
@@ -178,7 +181,10 @@ function renderApp(
     mounts: baselineMounts(isolation),
     annotations: { ...annotations("container", input, container.name), ...requestAnnotations(input) },
     linux: {
-      ...baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
+      ...withDevices(
+        baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, place.id) }),
+        renderDevices(container.devices, input.devices),
+      ),
       ...(seccomp ? { seccomp } : {}),
     },
   };
@@ -200,6 +206,12 @@ function refuseRoot({ request, defaulted }: RenderInput, index: number, { uid, i
   const source = defaulted?.get(field);
   const rule = `forbids it${source === undefined ? "" : ` by default (${source})`}: ${why}`;
   throw invalidRequest([{ field, rule, value: "true", allowed: "runAsUser with a number above 0" }]);
+}
+
+/** The last rule about a device counts, so these stand behind the one that denies all. */
+function withDevices(linux: OciLinux, { devices, rules }: ReturnType<typeof renderDevices>): OciLinux {
+  if (devices.length === 0) return linux;
+  return { ...linux, devices, resources: { ...linux.resources, devices: [...(linux.resources.devices ?? []), ...rules] } };
 }
 
 /** Only a kernel that the host shares has AppArmor to confine with. */

@@ -13,7 +13,7 @@ import { migrate } from "./schema.ts";
 const LATER_RECORD_FIELDS = { annotations: {}, resourceVersion: 0, generation: 1 };
 const LATER_SPEC_FIELDS = { hostname: "", requireEnforcement: false };
 const LATER_SECURITY_FIELDS = { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const, sysctls: [] };
-const LATER_CONTAINER_FIELDS = { rlimits: [] };
+const LATER_CONTAINER_FIELDS = { devices: [], rlimits: [] };
 
 function withLaterFields(spec: SandboxSpec): SandboxSpec {
   return {

@@ -36,6 +36,7 @@ export interface LimitValues {
   readonly privileged: boolean;
   readonly procMount: readonly ("Default" | "Unmasked")[];
   readonly sysctls: readonly string[];
+  readonly devices: readonly string[];
 }
 
 export type LimitName = keyof LimitValues;
@@ -247,6 +248,18 @@ export const LIMITS: { readonly [Name in LimitName]: Limit<LimitValues[Name]> } 
         SAFE_SYSCTLS.includes(name) || matchesAny(allowed, name)
           ? []
           : [{ field: `spec.securityContext.sysctls[${index}].name`, value: name }],
+      ),
+  },
+  devices: {
+    about: "the host's devices that a container may have, by their path on the host",
+    schema: patterns,
+    builtIn: everywhere([]),
+    allowed: listed,
+    exceeding: ({ spec }, allowed) =>
+      ofEach(spec.containers, ({ devices }, index) =>
+        ofEach(devices, ({ path }, position) =>
+          matchesAny(allowed, path) ? [] : [{ field: `spec.containers[${index}].devices[${position}].path`, value: path }],
+        ),
       ),
   },
 };

@@ -1,6 +1,7 @@
 /** What create and start have in common: from a record to a sandbox whose apps have all been started. */
 
 import { mkdirSync } from "node:fs";
+import type { DeviceNode } from "../bundle/devices.ts";
 import { refuseUnenforced } from "../bundle/enforcement.ts";
 import { refuseImpossible } from "../bundle/impossible.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
@@ -16,6 +17,7 @@ import { COMMAND_TIMEOUT_MS, isCommandFault } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { admitAgain } from "./admit.ts";
+import { readDevices } from "./devices.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { allContainers, type ContainerRecord, type SandboxRecord } from "./record.ts";
 import type { Live, Operation } from "./operations.ts";
@@ -39,6 +41,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   const resolved = await operation.step("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
   refuseImpossible(record.spec, resolved.adapter, rooms.node);
   const seccompProfiles = await operation.step("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
+  const devices = await operation.step("devices", () => readDevices(record.spec));
   const images = await operation.step("image", () => findImages(record, findImage));
   const users = await operation.step("policy", () => admitUsersOf(admitted, images));
   const layers = await operation.step("unpack", () => unpackLayers(rooms, images));
@@ -54,7 +57,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   const namespaces = await operation.step("namespaces", () => makeNamespaces(rooms, record));
   await operation.step("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
   const rendered = await operation.step("render", () =>
-    renderBundles(rooms, record, { images, users, seccompProfiles, places, namespaces }),
+    renderBundles(rooms, record, { images, users, seccompProfiles, devices, places, namespaces }),
   );
   await operation.step("bundles", () => writeBundles(rooms, record, rendered));
 
@@ -176,11 +179,16 @@ interface Made {
   /** Of the images, where they were read already. */
   readonly users: ReadonlyMap<string, UserDatabase>;
   readonly seccompProfiles: ReadonlyMap<string, OciSeccomp>;
+  readonly devices: ReadonlyMap<string, DeviceNode>;
   readonly places: ReadonlyMap<string, ContainerPlace>;
   readonly namespaces: NamespaceFiles;
 }
 
-function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, seccompProfiles, places, namespaces }: Made): RenderResult {
+function renderBundles(
+  rooms: Rooms,
+  record: SandboxRecord,
+  { images, users, seccompProfiles, devices, places, namespaces }: Made,
+): RenderResult {
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
   const withUsers = [...images].map(([name, { config, digest }]) => {
@@ -195,6 +203,7 @@ function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, sec
     node: rooms.node,
     images: new Map(withUsers),
     seccompProfiles,
+    devices,
     architecture: nodeArchitecture(),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
     places,

@@ -22,6 +22,7 @@ import type { NodePolicy } from "../policy/policy.ts";
 import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
 import { admitRequest } from "./admit.ts";
+import { readDevices } from "./devices.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
@@ -61,6 +62,7 @@ export async function renderOffline(wanted: SandboxRequest, options: OfflineOpti
   const { request, defaulted } = admitted ?? withDefaultCapabilities(withoutDefaults(wanted), options.config.defaultCapabilities);
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
   const seccompProfiles = readSeccompProfiles(request.spec, options.config.seccompProfileDir);
+  const devices = readDevices(request.spec);
   const images = new Map<string, RenderImage>();
   for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
   if (admitted) admitUsers(admitted, images);
@@ -74,6 +76,7 @@ export async function renderOffline(wanted: SandboxRequest, options: OfflineOpti
     node: options.node,
     images,
     seccompProfiles,
+    devices,
     architecture: options.architecture ?? nodeArchitecture(),
     pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
     places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),

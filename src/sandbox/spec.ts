@@ -3,6 +3,7 @@
 import * as z from "zod";
 import { type Capability, type CapabilityRequest, finalCapabilities, normalizeCapability } from "../bundle/capabilities.ts";
 import { MAX_ID, MAX_UMASK } from "../bundle/oci.ts";
+import { type DeviceRequest, STANDARD_DEVICES } from "../bundle/devices.ts";
 import { leadsThroughProc } from "../bundle/process.ts";
 import { normalizeRlimit, type Rlimit, RLIMIT_TYPES, type RlimitType, type RlimitValue, rlimitNumber } from "../bundle/rlimits.ts";
 import { namespaceOf, type Sysctl } from "../bundle/sysctls.ts";
@@ -68,6 +69,8 @@ export interface ContainerSpec {
   readonly securityContext: SecurityContext;
   /** Each type once. */
   readonly rlimits: readonly Rlimit[];
+  /** Each place in the container once. */
+  readonly devices: readonly DeviceRequest[];
 }
 
 export interface SandboxSpec {
@@ -120,6 +123,7 @@ function propertyOf(value: unknown, key: string): unknown {
 }
 
 const MAX_CONTAINERS = 64;
+const MAX_DEVICES = 64;
 /** Room for the primary group and those of the image below the kernel's NGROUPS_MAX, 65536; more than any sandbox needs. */
 const MAX_GROUPS = 1024;
 
@@ -345,6 +349,39 @@ const rlimit = z.strictObject({ type: rlimitType, soft: rlimitValue, hard: rlimi
 /** Runtimes differ in which of two entries of a type they take. */
 const rlimits = z.array(rlimit).superRefine((entries, context) => refuseRepeats(entries, "type", context));
 
+const isClean = (path: string): boolean =>
+  path
+    .split("/")
+    .slice(1)
+    .every((part) => part !== "" && part !== "." && part !== "..");
+const devicePath = rule(
+  (path) => path.startsWith("/") && isClean(path),
+  "is not a clean absolute path",
+  "a path without '//', '.' and '..'",
+)(text);
+const deviceTarget = rule(
+  (path) => path.startsWith("/dev/") && isClean(path) && !STANDARD_DEVICES.some((taken) => path === taken || path.startsWith(`${taken}/`)),
+  "is not a place for a device",
+  "a clean path below /dev that is not one of every container's, such as /dev/null",
+)(text);
+const permissions = rule(
+  (letters) => /^(?=.)r?w?m?$/.test(letters),
+  "are not permissions of a device",
+  "r, w and m, in this order",
+)(z.string());
+const device = z
+  .strictObject({ path: devicePath, containerPath: deviceTarget.optional(), permissions: permissions.prefault("rwm") })
+  .transform(({ path, containerPath = path, permissions }, context): DeviceRequest => {
+    if (deviceTarget.safeParse(containerPath).success) return { path, containerPath, permissions };
+    const params = { allowed: "containerPath: a clean path below /dev that is not one of every container's" };
+    context.addIssue({ code: "custom", path: ["path"], input: path, message: "cannot stand there in the container", params });
+    return z.NEVER;
+  });
+const devices = z
+  .array(device)
+  .max(MAX_DEVICES, { error: `has more than ${MAX_DEVICES} entries` })
+  .superRefine((entries, context) => refuseRepeats(entries, "containerPath", context));
+
 const envName = rule((name) => name !== "" && !name.includes("="), "is empty or contains '='", "a name without '='")(text);
 export const envVar = z.strictObject({ name: envName, value: text.prefault("") });
 
@@ -369,6 +406,7 @@ const container = z.strictObject({
   workingDir: workingDir.prefault(""),
   securityContext: securityContext.prefault({}),
   rlimits: rlimits.prefault([]),
+  devices: devices.prefault([]),
 });
 
 const containers = z

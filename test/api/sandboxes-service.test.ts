@@ -89,6 +89,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
               capabilities: { add: ["CAP_NET_ADMIN"], drop: ["CAP_KILL"], ambient: ["CAP_NET_ADMIN"] },
             },
             rlimits: [],
+            devices: [],
           },
         ],
         securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict", sysctls: [] },

@@ -43,6 +43,13 @@ const rlimit = fc.record(
 const container = fc.record(
   {
     rlimits: fc.array(rlimit, { maxLength: 2 }),
+    devices: fc.array(
+      fc.record(
+        { path: fc.oneof(fc.constant("/dev/a"), word), containerPath: word, permissions: fc.constantFrom("", "r", "x") },
+        { requiredKeys: [] },
+      ),
+      { maxLength: 2 },
+    ),
     name: word,
     image: word,
     command: words,
@@ -189,6 +196,7 @@ test("every field of the security context keeps its value across the wire, false
               { type: "RLIMIT_CORE", soft: 0, hard: truth ? "unlimited" : 0 },
               { type: "NOFILE", soft: 1024, hard: Number.MAX_SAFE_INTEGER },
             ],
+            devices: truth ? [{ path: "/dev/fuse" }, { path: "/srv/a", containerPath: "/dev/b", permissions: "r" }] : [],
             securityContext: {
               ...wholes,
               runAsNonRoot: truth,

@@ -1,6 +1,7 @@
 /** Rendering for tests: a request with everything that it leaves out, on a node with placeholder paths. */
 
 import type { CapabilityMode } from "../../src/bundle/capabilities.ts";
+import type { DeviceNode } from "../../src/bundle/devices.ts";
 import type { EnforcementTraits, NodeGrants } from "../../src/bundle/enforcement.ts";
 import type { OciConfig, OciSeccomp } from "../../src/bundle/oci.ts";
 import { type RenderInput, type RenderResult, render } from "../../src/bundle/render.ts";
@@ -32,6 +33,7 @@ export interface Node {
   readonly digest?: string;
   readonly architecture?: Architecture;
   readonly seccompProfiles?: ReadonlyMap<string, OciSeccomp>;
+  readonly devices?: ReadonlyMap<string, DeviceNode>;
   readonly node?: NodeGrants;
   readonly cgroup?: undefined;
 }
@@ -58,6 +60,7 @@ export function renderInput(apps: readonly App[], { ambient = true, traits, sand
     node: undefined,
     images: new Map(named.map(({ name, app }) => [name, { config: { ...PLAIN_IMAGE, ...app.image }, users: app.users ?? {}, digest }])),
     seccompProfiles: new Map(),
+    devices: new Map(),
     architecture: "x86-64",
     pause: { id: "p".repeat(32), rootfs: "/var/lib/berth/pause" },
     places: new Map(named.map(({ name }) => [name, { id: name.padEnd(32, "0"), rootfs: `/var/lib/berth/rootfs/${name}` }])),

@@ -52,6 +52,7 @@ test("the JSON names of a Sandbox are an interface", () => {
             "command": [
               "sh",
             ],
+            "devices": [],
             "env": [
               {
                 "name": "A",

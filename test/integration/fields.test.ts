@@ -1,6 +1,6 @@
 /** Limits, kernel settings, privileged containers, /proc and AppArmor: what is asked for, read inside the sandbox, beside what the report says. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
@@ -18,7 +18,11 @@ let node: TestNode;
 let image: string;
 
 beforeAll(async () => {
-  node = await TestNode.start({ policy: { limits: { privileged: true, procMount: ["Default", "Unmasked"], sysctls: ["net.core.*"] } } });
+  node = await TestNode.start({
+    policy: {
+      limits: { privileged: true, procMount: ["Default", "Unmasked"], sysctls: ["net.core.*"], devices: ["/dev/fuse"] },
+    },
+  });
   image = node.image;
 });
 
@@ -242,4 +246,41 @@ test.each(CLASSES)("annotations that $name reads settings from are refused", asy
     const refusal = refusalOf(await call.catch((error: unknown) => error));
     expect(refusal?.violations.map(({ field }) => field)).toEqual([`metadata.annotations.${key}`]);
   }
+});
+
+describe.each(CLASSES)("devices under $name", ({ name: runtimeClassName, adapter }) => {
+  // Not one of those that runtimes let every container at; nothing is read or written, only opened.
+  const fuse = { path: "/dev/fuse", containerPath: "/dev/team/fuse", permissions: "r" };
+  const script = "(: </dev/team/fuse) 2>&1 && echo opened; (: >/dev/team/fuse) 2>&1; ls /dev/team";
+
+  test.skipIf(adapter === "runsc" || !existsSync(fuse.path))(
+    "that policy allows can be used as far as was asked, in their container alone",
+    async () => {
+      const containers = [app("has", script, { devices: [fuse] }), app("not", "ls /dev/team 2>&1; true")];
+      await using sandbox = await TestSandbox.create(node, "devices", { runtimeClassName, containers });
+      expect(await outputs(sandbox)).toEqual({
+        has: "opened\n/bin/sh: can't create /dev/team/fuse: Operation not permitted\nfuse\n",
+        not: "ls: /dev/team: No such file or directory\n",
+      });
+      expect(reported(sandbox)).toEqual([["has", "devices[0]", true]]);
+    },
+  );
+
+  test("are refused by field where policy, the node or the runtime has none", async () => {
+    const spec = (path: string): SpecInit => ({
+      runtimeClassName,
+      containers: [app("a", "true", { devices: [{ path, containerPath: "/dev/x" }] })],
+    });
+    expect(await TestSandbox.refused(node, "kvm", spec("/dev/kvm"))).toMatchObject({
+      reason: "PolicyRefused",
+      violations: [{ field: "spec.containers[0].devices[0].path", value: '"/dev/kvm"' }],
+    });
+    expect(node.leftovers()).toEqual([]);
+    if (adapter !== "runsc") return;
+    expect(await TestSandbox.refused(node, "fuse", spec("/dev/fuse"))).toMatchObject({
+      reason: "NotEnforceable",
+      violations: [{ field: "spec.containers[0].devices[0]", value: "/dev/fuse" }],
+    });
+    expect(node.leftovers()).toEqual([]);
+  });
 });

@@ -115,6 +115,7 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
     traits: { ambient: false, umask: false, setuid: false, execSeccomp: false },
     node: undefined,
     seccompProfiles: new Map(),
+    devices: new Map(),
     architecture: "x86-64",
     images: new Map(
       wanted.spec.containers.map(({ name, image }) => [name, { config: image === full ? FULL : PLAIN, users: USERS, digest: undefined }]),

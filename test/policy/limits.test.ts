@@ -157,6 +157,18 @@ const CASES: readonly Case[] = [
     bad: [{ spec: app({ procMount: "Unmasked" }), found: [`${SECURITY}.procMount "Unmasked"`], instead: "Default" }],
   },
   {
+    limit: "devices",
+    allowed: ["/dev/fuse", "/dev/nvidia*"],
+    good: [app({}, { devices: [{ path: "/dev/fuse" }, { path: "/dev/nvidia0" }] })],
+    bad: [
+      {
+        spec: app({}, { devices: [{ path: "/dev/fuse" }, { path: "/dev/kvm" }] }),
+        found: ['spec.containers[0].devices[1].path "/dev/kvm"'],
+        instead: "/dev/fuse or /dev/nvidia*",
+      },
+    ],
+  },
+  {
     limit: "sysctls",
     allowed: ["net.core.*"],
     good: [sysctls("kernel.shm_rmid_forced", "net.core.somaxconn")],
@@ -226,13 +238,14 @@ test.each(CLASSES)("without a policy file: $name", ({ name, isolation }) => {
   expect(inClass(app({ seccompProfile: { type: "RuntimeDefault" } }))).toEqual([]);
   const refused = inClass({
     securityContext: { sysctls: [{ name: "net.ipv4.ip_forward", value: "1" }], appArmorProfile: { type: "Unconfined" } },
-    ...app({ privileged: true, procMount: "Unmasked" }),
+    ...app({ privileged: true, procMount: "Unmasked" }, { devices: [{ path: "/dev/fuse" }] }),
   });
   expect(refused.map(({ field }) => field)).toEqual([
     "spec.securityContext.appArmorProfile",
     `${SECURITY}.privileged`,
     ...(isolation === "own-kernel" ? [] : [`${SECURITY}.procMount`]),
     "spec.securityContext.sysctls[0].name",
+    "spec.containers[0].devices[0].path",
   ]);
   expect(inClass(app({ seccompProfile: { type: "Unconfined" } }))).toMatchObject([
     { field: `${SECURITY}.seccompProfile`, rule: "is more than the node allows (built-in limits.seccompProfiles)", value: '"Unconfined"' },

@@ -84,6 +84,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
           workingDir: "/tmp",
           securityContext: { ...container.securityContext, capabilities: { add: ["CAP_NET_ADMIN"], drop: ["ALL"], ambient: "never" } },
           rlimits: [],
+          devices: [],
         },
       ],
     },

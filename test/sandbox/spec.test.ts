@@ -48,6 +48,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
           workingDir: "",
           securityContext: { capabilities: { add: [], drop: [], ambient: "never" } },
           rlimits: [],
+          devices: [],
         },
       ],
       securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge", sysctls: [] },

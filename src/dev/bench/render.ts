@@ -36,6 +36,7 @@ function renderInput(): RenderInput {
     node: undefined,
     images: new Map([["app", { config, users: {}, digest: undefined }]]),
     seccompProfiles: new Map(),
+    devices: new Map(),
     architecture: "x86-64",
     pause: { id: id("0"), rootfs: "/var/lib/berth/pause/rootfs" },
     places: new Map([["app", { id: id("1"), rootfs: `/var/lib/berth/containers/${id("1")}/rootfs` }]]),

@@ -373,6 +373,13 @@ export declare type Container = Message<"berth.v1.Container"> & {
    * @generated from field: repeated berth.v1.Rlimit rlimits = 9;
    */
   rlimits: Rlimit[];
+
+  /**
+   * Devices of the host, as far as the node's policy allows. Refused under a runtime with a kernel of its own.
+   *
+   * @generated from field: repeated berth.v1.Device devices = 10;
+   */
+  devices: Device[];
 };
 
 /**
@@ -380,6 +387,40 @@ export declare type Container = Message<"berth.v1.Container"> & {
  * Use `create(ContainerSchema)` to create a new message.
  */
 export declare const ContainerSchema: GenMessage<Container>;
+
+/**
+ * Device is one device of the host.
+ *
+ * @generated from message berth.v1.Device
+ */
+export declare type Device = Message<"berth.v1.Device"> & {
+  /**
+   * Its node on the host: a clean absolute path of a character or block device, not of a link to one.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Where it stands in the container, below /dev. Empty means where it stands on the host.
+   *
+   * @generated from field: string container_path = 2;
+   */
+  containerPath: string;
+
+  /**
+   * What the container may do: of "r" (read), "w" (write) and "m" (mknod), in this order. Empty means "rwm".
+   *
+   * @generated from field: string permissions = 3;
+   */
+  permissions: string;
+};
+
+/**
+ * Describes the message berth.v1.Device.
+ * Use `create(DeviceSchema)` to create a new message.
+ */
+export declare const DeviceSchema: GenMessage<Device>;
 
 /**
  * Rlimit is one resource limit of setrlimit(2).
