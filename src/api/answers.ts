@@ -76,6 +76,7 @@ export function containerMessage(record: ContainerEnd): ContainerStatus {
     ...at("finishedAt", record.finishedAt),
     image: record.image ?? "",
     imageDigest: record.imageDigest ?? "",
+    restartCount: record.restartCount ?? 0,
   });
 }
 

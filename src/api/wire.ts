@@ -38,6 +38,8 @@ import type {
   SecurityContext as ParsedContext,
 } from "../sandbox/spec.ts";
 import { parseTogether } from "../sandbox/together.ts";
+import { present } from "./present.ts";
+import { lifeDocument, lifeMessage, probeDocuments, probeMessages } from "./wire-life.ts";
 
 /** The part that Create and Render share. */
 interface SandboxMessages {
@@ -55,13 +57,15 @@ function metadataDocument({ namespace, name, labels, annotations }: ObjectMeta):
   return set({ namespace, name, labels, annotations });
 }
 
-function specDocument({ runtimeClassName, containers, securityContext, hostname, requireEnforcement }: SandboxSpec): unknown {
+function specDocument(spec: SandboxSpec): unknown {
+  const { runtimeClassName, containers, securityContext, hostname, requireEnforcement } = spec;
   return set({
     runtimeClassName,
     containers: containers.map(containerDocument),
     securityContext: securityContext && sandboxSecurityDocument(securityContext),
     hostname,
     requireEnforcement,
+    ...lifeDocument(spec),
   });
 }
 
@@ -122,7 +126,8 @@ function idOf(id: bigint | undefined): number | undefined {
   return id === undefined ? undefined : Number(id);
 }
 
-function containerDocument({ name, image, command, args, env, workingDir, securityContext, rlimits, devices }: Container): unknown {
+function containerDocument(container: Container): unknown {
+  const { name, image, command, args, env, workingDir, securityContext, rlimits, devices } = container;
   const variables = env.map((variable) => set({ name: variable.name, value: variable.value }));
   return set({
     name,
@@ -134,6 +139,7 @@ function containerDocument({ name, image, command, args, env, workingDir, securi
     securityContext: securityContext && securityDocument(securityContext),
     rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitOf(soft), hard: limitOf(hard) })),
     devices: devices.map(({ path, containerPath, permissions }) => set({ path, containerPath, permissions })),
+    ...probeDocuments(container),
   });
 }
 
@@ -227,7 +233,7 @@ export function sandboxMessages({ metadata, spec }: SandboxRequest): {
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, rlimits, devices }) => ({
+    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, rlimits, devices, ...others }) => ({
       name,
       image,
       command: [...command],
@@ -237,10 +243,12 @@ export function specMessage(spec: ParsedSpec): SandboxSpec {
       securityContext: securityMessage(securityContext),
       rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
       devices: devices.map(({ path, containerPath, permissions }) => ({ path, containerPath, permissions })),
+      ...probeMessages(others),
     })),
     securityContext: sandboxSecurityMessage(spec.securityContext),
     hostname: spec.hostname,
     requireEnforcement: spec.requireEnforcement,
+    ...lifeMessage(spec),
   });
 }
 
@@ -297,13 +305,6 @@ function numberOf<Number, Word>(words: ReadonlyMap<Number, Word>, wanted: Word |
 }
 
 const bigId = (id: number | undefined): bigint | undefined => (id === undefined ? undefined : BigInt(id));
-
-type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** Without the fields that are not set. */
-function present<T extends object>(fields: T): Present<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
-}
 
 function ambientMessage(ambient: "never" | "auto" | readonly string[]): { ambientMode: AmbientMode; ambient: string[] } {
   if (ambient === "never") return { ambientMode: AmbientMode.NEVER, ambient: [] };

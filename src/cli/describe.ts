@@ -32,11 +32,12 @@ export function stateWithReason(sandbox: Sandbox): string {
 
 function containerTable(containers: readonly ContainerStatus[]): string {
   return table([
-    ["CONTAINER", "STATE", "EXIT", "REASON", "IMAGE"],
+    ["CONTAINER", "STATE", "EXIT", "RESTARTS", "REASON", "IMAGE"],
     ...containers.map((container) => [
       container.name,
       ContainerState[container.state] ?? "",
       exitCode(container),
+      String(container.restartCount),
       container.reason || "-",
       container.image || "-",
     ]),

@@ -1,5 +1,7 @@
 /** runc, and every runtime with its command line. */
 
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { killProcess, processIdentity } from "../host/processes.ts";
 import { runtimeLog, runVerb } from "./oci-cli.ts";
 import type { ExecFiles, ResolvedRuntime, Runtime, RuntimeContainer } from "./runtime.ts";
@@ -23,6 +25,11 @@ export class Runc implements Runtime {
   /** What `runc kill` does, without a process for it. */
   async signal({ process }: RuntimeContainer, signal: number): Promise<void> {
     if (process) killProcess(process, signal);
+  }
+
+  /** What `runc delete` does besides cgroups, which are the caller's. */
+  async forget({ root, id }: RuntimeContainer): Promise<void> {
+    rmSync(join(root, id), { recursive: true, force: true });
   }
 
   execCommand(container: RuntimeContainer, { process, pid, log }: ExecFiles): string[] {

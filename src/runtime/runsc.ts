@@ -67,6 +67,11 @@ export class Runsc implements Runtime {
     return result.exitCode === 0 ? parseWait(result.output) : undefined;
   }
 
+  /** The sandbox has a part of every app that only its own verb removes. */
+  async forget(container: RuntimeContainer): Promise<void> {
+    await runVerb(this.#command(container), ["delete", "--force", container.id], container);
+  }
+
   async pause(container: RuntimeContainer): Promise<void> {
     await this.#bring(container, "pause", "paused");
   }

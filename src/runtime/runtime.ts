@@ -60,7 +60,7 @@ export interface ExecFiles {
 }
 
 /**
- * A sandbox's runtime. There is no verb to delete: state folder and cgroups are the sandbox's alone and go with it, when its processes
+ * A sandbox's runtime. There is no verb to delete a sandbox: state folder and cgroups are its alone and go with it, when its processes
  * are gone. (runsc's own would wait until somebody has reaped the gofers, which takes seconds where PID 1 is slow.) Every command has a
  * deadline; a failure is a BerthError with the tail of the runtime's log.
  */
@@ -86,6 +86,8 @@ export interface Runtime {
    * Absent for runtimes whose containers' exit codes the monitor has.
    */
   waitExit?(container: RuntimeContainer, signal: AbortSignal): Promise<number | undefined>;
+  /** Forgets an app whose processes are gone, so that its id can be created again while the sandbox lives; unknown already is fine. */
+  forget(container: RuntimeContainer): Promise<void>;
   /** Freezes the whole sandbox, given its pause; frozen already is fine. Absent where the processes are the host's: there cgroups do it. */
   pause?(container: RuntimeContainer): Promise<void>;
   /** Lets it go on; one that is not frozen is fine. */

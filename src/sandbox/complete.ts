@@ -1,10 +1,11 @@
-/** The end that a sandbox comes to by itself: when every app has ended and its exit code is stored, or when pause died before. */
+/** The end that a sandbox comes to by itself: when every app has ended for good and its exit code is stored, or when pause died before. */
 
 import type { BerthError } from "../errors.ts";
 import { isAlive } from "../host/processes.ts";
 import { takeDown } from "./ending.ts";
 import { type Live, type Operation, type Outcome, type Story, told } from "./operations.ts";
 import { hasEnded, type SandboxRecord, type SandboxState } from "./record.ts";
+import { restartAfter } from "./restarts.ts";
 import type { Rooms } from "./rooms.ts";
 import { moveTo } from "./state.ts";
 
@@ -33,7 +34,7 @@ interface End {
 /** The end that a running sandbox has come to; undefined while it goes on. */
 export function ownEnd(record: SandboxRecord): End | undefined {
   if (record.state !== "RUNNING" && record.state !== "PAUSED") return undefined;
-  const allEnded = record.containers.every(hasEnded);
+  const allEnded = record.containers.every((app) => hasEnded(app) && !restartAfter(record, app));
   const unknown = record.containers.filter((app) => app.state === "UNKNOWN").map((app) => app.name);
   // Whichever watch is first: when pause is gone, the sandbox died.
   const died = hasEnded(record.pause) || (record.pause.process !== undefined && !isAlive(record.pause.process));

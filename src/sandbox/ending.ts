@@ -3,7 +3,7 @@
 import { BerthError } from "../errors.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import { thaw } from "./freezing.ts";
-import type { Live, Operation } from "./operations.ts";
+import { type Live, type Operation, unwatch } from "./operations.ts";
 import { allContainers, type ContainerRecord, type SandboxRecord, type SandboxState } from "./record.ts";
 import { type Rooms, runtimeContainer } from "./rooms.ts";
 import { moveTo } from "./state.ts";
@@ -21,7 +21,7 @@ export function beginEnding(next: SandboxRecord, state: SandboxState): void {
 
 /** Stop signal, grace, KILL. Returns when every app's end is in the record, or cannot be learnt. Throws Unavailable when berthd ends first. */
 export async function endApps(rooms: Rooms, live: Live, operation: Operation): Promise<void> {
-  const allEnded = Promise.all(live.ended.values());
+  const allEnded = appsEnded(live);
   const { graceUntil, frozen } = operation.record.args;
   const left = Date.parse(graceUntil ?? operation.record.startedAt) - Date.now();
   if (frozen) await operation.step("thaw", () => thawIfPossible(rooms, live.record));
@@ -41,10 +41,10 @@ export async function endApps(rooms: Rooms, live: Live, operation: Operation): P
 export async function takeDown(rooms: Rooms, live: Live): Promise<void> {
   const { record } = live;
   await teardown(rooms, record);
-  await within(Promise.all(live.ended.values()), KILL_MS);
-  live.watching?.abort();
-  delete live.watching;
+  await within(appsEnded(live), KILL_MS);
+  unwatch(live);
   for (const container of allContainers(record)) {
+    if (container.restartAt !== undefined) endWait(container);
     // What was only created never ran.
     if (container.state === "CREATED") container.state = "WAITING";
     if (container.state === "RUNNING") markEnded(container, container === record.pause ? 128 + SIGKILL : undefined, "Killed");
@@ -60,11 +60,24 @@ async function thawIfPossible(rooms: Rooms, record: SandboxRecord): Promise<void
   });
 }
 
+const appsEnded = ({ record, ended }: Live): Promise<unknown> => 
+  Promise.all(record.containers.flatMap(({ name }) => ended.get(name) ?? []));
+
 export function markEnded(container: ContainerRecord, code: number | undefined, unknownReason: string): void {
-  container.state = code === undefined ? "UNKNOWN" : "EXITED";
-  container.reason = code === undefined ? unknownReason : code === 0 ? "Completed" : "Error";
+  sayEnd(container, code, unknownReason);
   container.finishedAt = new Date().toISOString();
   if (code !== undefined) container.exitCode = code;
+}
+
+/** It does not run again: it is as its last run ended. */
+function endWait(container: ContainerRecord): void {
+  delete container.restartAt;
+  sayEnd(container, container.exitCode, "ExitCodeLost");
+}
+
+function sayEnd(container: ContainerRecord, code: number | undefined, unknownReason: string): void {
+  container.state = code === undefined ? "UNKNOWN" : "EXITED";
+  container.reason = code === undefined ? unknownReason : code === 0 ? "Completed" : "Error";
 }
 
 async function signalApps(rooms: Rooms, { record, ended }: Live, signalOf: (app: ContainerRecord) => number): Promise<void> {

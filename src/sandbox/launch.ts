@@ -19,8 +19,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { admitAgain } from "./admit.ts";
 import { readDevices } from "./devices.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
-import { allContainers, type ContainerRecord, type SandboxRecord } from "./record.ts";
-import type { Live, Operation } from "./operations.ts";
+import { allContainers, type ContainerRecord, OF_A_RUN, type SandboxRecord } from "./record.ts";
+import { type Live, type Operation, unwatch } from "./operations.ts";
 import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
@@ -80,8 +80,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
 }
 
 async function clear(rooms: Rooms, live: Live): Promise<void> {
-  live.watching?.abort();
-  delete live.watching;
+  unwatch(live);
   await teardown(rooms, live.record);
 }
 
@@ -89,7 +88,7 @@ function forgetLastRun(record: SandboxRecord): void {
   for (const container of allContainers(record)) {
     container.state = "WAITING";
     container.reason = "";
-    for (const key of ["exitCode", "startedAt", "finishedAt", "monitor", "process"] as const) delete container[key];
+    for (const key of [...OF_A_RUN, "restartCount", "restartRow", "restartAt"] as const) delete container[key];
   }
   delete record.startedAt;
   delete record.finishedAt;
@@ -219,7 +218,8 @@ function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResul
   record.warnings = [...rendered.warnings];
 }
 
-async function createContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
+/** Makes a container of its bundle, under a monitor of its own. Nothing of an earlier run may be there. */
+export async function createContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
   const target = runtimeContainer(rooms, record, container);
   mkdirSync(target.root, { recursive: true, mode: 0o700 });
   const { monitor, process } = await launchMonitor({
@@ -238,7 +238,7 @@ async function createContainer(rooms: Rooms, record: SandboxRecord, container: C
   container.state = "CREATED";
 }
 
-async function startContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
+export async function startContainer(rooms: Rooms, record: SandboxRecord, container: ContainerRecord, runtime: Runtime): Promise<void> {
   await runtime.start(runtimeContainer(rooms, record, container)).catch((error: unknown) => {
     throw explainStart(error, container, record);
   });

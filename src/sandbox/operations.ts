@@ -26,14 +26,23 @@ export interface Live {
   readonly record: SandboxRecord;
   /** At most one. */
   operation?: Operation;
-  /** Settles when the app's end is in the record; by container name; of the last run. */
+  /** Settles when the container's end is in the record; by its name; of the last run. */
   readonly ended: Map<string, Promise<void>>;
   /** Ends the watches of the last run; absent while there are none. */
   watching?: AbortController;
+  /** For what is next due by itself. */
+  alarm?: NodeJS.Timeout;
   gone: boolean;
 }
 
 export const newLive = (record: SandboxRecord): Live => ({ record, ended: new Map(), gone: false });
+
+/** Lets go of the containers of a run that is over. */
+export function unwatch(live: Live): void {
+  live.watching?.abort();
+  delete live.watching;
+  live.ended.clear();
+}
 
 /** An operation in the hands of its story. */
 export class Operation {
@@ -65,7 +74,7 @@ export class Operation {
     return this.record.verb;
   }
 
-  /** Fires when a delete waits for this to end: a creation stops at its next step, a stop lets its grace be. */
+  /** Fires when a delete waits for this to end: what makes something stops at its next step, a stop lets its grace be. */
   get cancelled(): AbortSignal {
     return this.#cancel.signal;
   }
@@ -74,10 +83,10 @@ export class Operation {
     this.#cancel.abort();
   }
 
-  /** Runs a step: timed, named in its error, and not begun when a creation was cancelled. */
+  /** Runs a step: timed, named in its error, and not begun when an operation that makes something was cancelled. */
   async step<T>(name: string, act: () => T | Promise<T>, container?: string): Promise<T> {
     const where = { stage: name, ...(container === undefined ? {} : { container }) };
-    const makes = this.verb === "create" || this.verb === "start";
+    const makes = this.verb === "create" || this.verb === "start" || this.verb === "restart";
     if (makes && this.cancelled.aborted) throw new BerthError("Cancelled", `the ${this.verb} was cancelled by a delete`, where);
     const label = container === undefined ? name : `${name} ${container}`;
     const started = performance.now();
@@ -143,10 +152,10 @@ export interface Begin {
 export class Operations {
   readonly #rooms: Rooms;
   readonly #closing: AbortSignal;
-  readonly #settled: (live: Live) => void;
+  readonly #settled: (live: Live, failed: boolean) => void;
 
   /** `settled` is told whenever an operation on a sandbox is over. */
-  constructor(rooms: Rooms, closing: AbortSignal, settled: (live: Live) => void) {
+  constructor(rooms: Rooms, closing: AbortSignal, settled: (live: Live, failed: boolean) => void) {
     this.#rooms = rooms;
     this.#closing = closing;
     this.#settled = settled;
@@ -191,11 +200,13 @@ export class Operations {
       // The operation is the sandbox's before anything of it is done.
       await Promise.resolve();
       const started = performance.now();
+      let failed = true;
       const fields = { sandbox: live.record.id, namespace: live.record.namespace, name: live.record.name, operation: story.verb };
       try {
         await this.#beginOrForget(live, record, begin);
         self.begun();
         await this.#play(live, story, self);
+        failed = false;
         this.#rooms.log.info({ ...fields, milliseconds: Math.round(performance.now() - started) }, "operation done");
       } catch (error) {
         const { reason, message, detail } = toBerthError(error);
@@ -203,8 +214,8 @@ export class Operations {
         throw error;
       } finally {
         delete live.operation;
-        delete live.record.operation;
-        this.#settled(live);
+          delete live.record.operation;
+          this.#settled(live, failed);
       }
     });
     live.operation = operation;

@@ -85,7 +85,7 @@ const CONTAINER: ObjectFields = {
 const POD_SPEC: ObjectFields = {
   implemented: {
     runtimeClassName: "as it is",
-    restartPolicy: "checked here",
+    restartPolicy: "as it is",
     containers: [CONTAINER],
     securityContext: POD_SECURITY_CONTEXT,
     hostname: "as it is",
@@ -132,15 +132,12 @@ export function podFields(fields: ObjectFields = POD, path = ""): PodField[] {
   return [...implemented, ...fields.later.map((key) => ({ path: `${path}${key}`, implemented: false }))];
 }
 
-const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
-
 /** Reads {apiVersion: v1, kind: Pod, metadata, spec}. */
 export function readPod(pod: Readonly<Record<string, unknown>>): PodReading {
   const violations: Violation[] = [];
   const document = readObject(pod, POD, [], violations);
   const restartPolicy = isObject(pod["spec"]) ? pod["spec"]["restartPolicy"] : undefined;
   const absent = restartPolicy === undefined || restartPolicy === null;
-  if (!absent && restartPolicy !== "Never") violations.push(restartViolation(restartPolicy));
   const annotations = isObject(pod["metadata"]) ? (pod["metadata"]["annotations"] ?? {}) : {};
   violations.push(...annotationViolations(annotations));
   const warnings = [
@@ -168,12 +165,6 @@ function annotationViolations(annotations: unknown): Violation[] {
 /** Whether the manifest is right there, and berth not there yet. */
 export function isNotImplemented({ rule }: Violation): boolean {
   return rule.endsWith(NOT_IMPLEMENTED);
-}
-
-function restartViolation(value: unknown): Violation {
-  const known = typeof value === "string" && RESTART_POLICIES.includes(value);
-  const rule = known ? `${value} ${NOT_IMPLEMENTED}` : "is not a restart policy";
-  return { field: "spec.restartPolicy", rule, value: show(value), allowed: "Never" };
 }
 
 /** Keeps what is implemented. As for Kubernetes, null is the same as not there. What is of a wrong type is left to the parser. */

@@ -12,8 +12,8 @@ import type { SandboxRequest, SandboxSpec } from "./spec.ts";
 export type SandboxState = "PENDING" | "CREATING" | "RUNNING" | "PAUSED" | "COMPLETED" | "STOPPING" | "STOPPED" | "FAILED" | "DELETING";
 export type ContainerState = "WAITING" | "CREATED" | "RUNNING" | "EXITED" | "UNKNOWN";
 
-/** What is done to a sandbox as a whole; "complete" is the end that it comes to by itself. */
-export type Verb = "create" | "start" | "stop" | "pause" | "resume" | "delete" | "complete";
+/** What is done to a sandbox; "complete" is the end that it comes to by itself, "restart" runs one app of it again. */
+export type Verb = "create" | "start" | "stop" | "pause" | "resume" | "delete" | "complete" | "restart";
 
 export interface OperationArgs {
   /** Stop, delete: when apps that are still there are killed; ISO 8601. */
@@ -26,6 +26,8 @@ export interface OperationArgs {
   mayHaveRun?: boolean;
   /** How often a restarted berthd went on with it. */
   attempts?: number;
+  /** Restart: name of the app. */
+  container?: string;
 }
 
 /** One run of a verb on a sandbox. Times are ISO 8601. */
@@ -64,6 +66,12 @@ export interface ContainerRecord {
   monitor?: ProcessIdentity;
   /** The process that conmon watches. */
   process?: ProcessIdentity;
+  /** How often it ran again since the sandbox was started; absent for never. */
+  restartCount?: number;
+  /** Restarts in a row, with the one that it waits for; restarts.ts counts. */
+  restartRow?: number;
+  /** When it runs again; absent when it does not wait for that. */
+  restartAt?: string;
 }
 
 export interface StageTiming {
@@ -162,6 +170,9 @@ export function allContainers(record: SandboxRecord): ContainerRecord[] {
 export function hasEnded(container: ContainerRecord): boolean {
   return container.state === "EXITED" || container.state === "UNKNOWN";
 }
+
+/** What a container keeps of one run, as against what holds for all. */
+export const OF_A_RUN = ["exitCode", "startedAt", "finishedAt", "monitor", "process"] as const satisfies (keyof ContainerRecord)[];
 
 /** The container that a caller means; throws ContainerNotFound with the names there are. */
 export function containerName(record: SandboxRecord, wanted: string): string {

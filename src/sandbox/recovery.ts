@@ -9,6 +9,7 @@ import { endStrayExecs } from "./exec.ts";
 import type { Live, Operation, Operations, Story } from "./operations.ts";
 import { PAUSE, RESUME } from "./pause.ts";
 import type { OperationRecord, Verb } from "./record.ts";
+import { RESTART } from "./restart.ts";
 import type { Rooms } from "./rooms.ts";
 import { START } from "./start.ts";
 import { STOP } from "./stop.ts";
@@ -28,6 +29,7 @@ const STORIES: Readonly<Record<Verb, Story>> = {
   resume: RESUME,
   delete: DELETE,
   complete: COMPLETE,
+  restart: RESTART,
 };
 
 /** All at once; one bad sandbox never holds up the others. `settled` is told of each that nothing runs on. */

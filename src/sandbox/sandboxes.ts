@@ -13,6 +13,8 @@ import { type Live, newLive, type Operation, Operations } from "./operations.ts"
 import { PAUSE, RESUME } from "./pause.ts";
 import { containerName, isSameWish, newRecord, type SandboxRecord, type Verb } from "./record.ts";
 import { recover } from "./recovery.ts";
+import { RESTART } from "./restart.ts";
+import { nextRestart, planRestarts } from "./restarts.ts";
 import type { Rooms } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { START } from "./start.ts";
@@ -39,7 +41,7 @@ export class Sandboxes {
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
-    this.#operations = new Operations(rooms, this.#closing.signal, (live) => this.#settled(live));
+    this.#operations = new Operations(rooms, this.#closing.signal, (live, failed) => this.#settled(live, failed));
   }
 
   /** A repeat with an equal spec gets the sandbox that is there, or joins its creation. */
@@ -159,7 +161,10 @@ export class Sandboxes {
     // A stop in its grace ends here, and goes on after the restart. The watches end last: operations learn by them how apps ended.
     this.#closing.abort();
     await Promise.allSettled([...this.#live.values()].flatMap((live) => live.operation?.done ?? []));
-    for (const live of this.#live.values()) live.watching?.abort();
+    for (const live of this.#live.values()) {
+      clearTimeout(live.alarm);
+      live.watching?.abort();
+    }
   }
 
   /** The sandbox that a create must join or collide with. */
@@ -198,8 +203,8 @@ export class Sandboxes {
   /** Joins the operation of the verb that runs, is refused beside another, or begins one where `plan` says so. */
   async #bring(id: string, verb: Verb, plan: (live: Live) => ((live: Live) => Operation) | undefined): Promise<SandboxRecord> {
     let live = this.#need({ id });
-    // The end that a sandbox comes to by itself is nobody's: it is waited for.
-    while (live.operation?.verb === "complete") {
+    // What a sandbox does by itself is nobody's: it is waited for.
+    while (live.operation?.verb === "complete" || live.operation?.verb === "restart") {
       await Promise.allSettled([live.operation.done]);
       live = this.#need({ id });
     }
@@ -210,23 +215,52 @@ export class Sandboxes {
     return live.record;
   }
 
-  /** After each operation, and each end of a container. */
-  #settled(live: Live): void {
+  /** After each operation, at each end of a container, and when something is due: begins what the sandbox is to do by itself. */
+  #settled(live: Live, failed = false): void {
     const { record } = live;
+    clearTimeout(live.alarm);
     if (live.gone) {
       this.#live.delete(record.id);
       this.#sweepRuntimes();
       return;
     }
     if (live.operation || (record.state !== "RUNNING" && record.state !== "PAUSED")) return;
-    if (!live.watching) watchContainers(this.#rooms, live, () => this.#settled(live));
-    if (ownEnd(record) && !this.#closing.signal.aborted) this.#operations.begin(live, COMPLETE);
+    watchContainers(this.#rooms, live, () => this.#settled(live));
+    if (this.#closing.signal.aborted) return;
+    // What failed, such as for want of room in the journal, is not tried again without a pause; and a delete comes first.
+    if (failed) this.#wakeAt(live, Date.now() + RETRY_MS);
+    else if (ownEnd(record)) this.#operations.begin(live, COMPLETE);
+    else this.#restart(live);
+  }
+
+  /** Begins the restart that is due, or sees to it that it is begun then. */
+  #restart(live: Live): void {
+    const { record } = live;
+    try {
+      if (planRestarts(record, Date.now())) this.#rooms.journal.save(record);
+    } catch (error) {
+      // The restart itself writes it down, or does not begin.
+      this.#rooms.log.error({ sandbox: record.id, err: error }, "when an app runs again could not be stored");
+    }
+    const next = nextRestart(record);
+    if (!next || record.state !== "RUNNING") return;
+    const at = Date.parse(next.restartAt);
+    if (at > Date.now()) this.#wakeAt(live, at);
+    else this.#operations.begin(live, RESTART, { args: { container: next.name } });
+  }
+
+  #wakeAt(live: Live, at: number): void {
+    live.alarm = setTimeout(() => this.#settled(live), Math.min(at - Date.now(), LONGEST_TIMER_MS));
   }
 
   #sweepRuntimes(): void {
     this.#rooms.runtimes.sweep([...this.#live.values()].flatMap((live) => live.record.runtime ?? []));
   }
 }
+
+const RETRY_MS = 1000;
+/** A timer of more would fire at once. One that fires early is set again. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const fromNow = (milliseconds: number): string => new Date(Date.now() + milliseconds).toISOString();
 

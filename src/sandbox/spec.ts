@@ -58,6 +58,18 @@ export interface SandboxSecurityContext {
   readonly sysctls: readonly Sysctl[];
 }
 
+/** A command that tells how a container is. Times in seconds. */
+export interface Probe {
+  readonly exec: { readonly command: readonly string[] };
+  readonly initialDelaySeconds: number;
+  readonly timeoutSeconds: number;
+  readonly periodSeconds: number;
+  readonly successThreshold: number;
+  readonly failureThreshold: number;
+}
+
+export type RestartPolicy = "Never" | "OnFailure" | "Always";
+
 export interface ContainerSpec {
   readonly name: string;
   readonly image: string;
@@ -71,6 +83,9 @@ export interface ContainerSpec {
   readonly rlimits: readonly Rlimit[];
   /** Each place in the container once. */
   readonly devices: readonly DeviceRequest[];
+  readonly startupProbe?: Probe | undefined;
+  readonly livenessProbe?: Probe | undefined;
+  readonly readinessProbe?: Probe | undefined;
 }
 
 export interface SandboxSpec {
@@ -82,6 +97,13 @@ export interface SandboxSpec {
   readonly hostname: string;
   /** What is not enforced is refused instead of reported. */
   readonly requireEnforcement: boolean;
+  readonly restartPolicy: RestartPolicy;
+  /** After the creation began. */
+  readonly activeDeadlineSeconds?: number | undefined;
+  readonly ttlSecondsAfterFinished?: number | undefined;
+  readonly terminationGracePeriodSeconds?: number | undefined;
+  /** ISO 8601, UTC. */
+  readonly expiresAt?: string | undefined;
 }
 
 export interface SandboxMetadata {
@@ -397,6 +419,12 @@ const image = text.superRefine((reference, context) => {
     context.addIssue({ code: "custom", message: parsed, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
 });
 
+/** A field that has its place already. */
+function notYet<T>() {
+  const params = { allowed: "leave it out" };
+  return z.custom<T | undefined>((value) => value === undefined, { error: "is not implemented by berth yet", params }).optional();
+}
+
 const container = z.strictObject({
   name: containerName,
   image,
@@ -407,6 +435,9 @@ const container = z.strictObject({
   securityContext: securityContext.prefault({}),
   rlimits: rlimits.prefault([]),
   devices: devices.prefault([]),
+  startupProbe: notYet<Probe>(),
+  livenessProbe: notYet<Probe>(),
+  readinessProbe: notYet<Probe>(),
 });
 
 const containers = z
@@ -464,5 +495,10 @@ const sandboxSchema = z.strictObject({
     securityContext: sandboxSecurityContext.prefault({}),
     hostname: hostname.prefault(""),
     requireEnforcement: z.boolean().prefault(false),
+    restartPolicy: z.enum(["Never", "OnFailure", "Always"], { error: "is not a restart policy" }).prefault("Never"),
+    activeDeadlineSeconds: notYet<number>(),
+    ttlSecondsAfterFinished: notYet<number>(),
+    terminationGracePeriodSeconds: notYet<number>(),
+    expiresAt: notYet<string>(),
   }),
 });

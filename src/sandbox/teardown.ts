@@ -1,11 +1,14 @@
 /** Takes down what a sandbox has on the node. Every step can be run again and minds nothing that is not there. */
 
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive, isInCgroup, killProcess, processesNaming } from "../host/processes.ts";
 import { listMounts, unmount } from "../host/mounts.ts";
-import { allContainers, type SandboxRecord } from "./record.ts";
-import { type Rooms, sandboxCgroup } from "./rooms.ts";
+import { exitDir } from "../monitor/conmon.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { allContainers, type ContainerRecord, type SandboxRecord } from "./record.ts";
+import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
 
 /** For monitors to write exit files after their container was killed. */
 const MONITOR_MS = 5_000;
@@ -15,9 +18,21 @@ const LOOK_MS = 5;
 export async function teardown(rooms: Rooms, record: SandboxRecord): Promise<void> {
   // What is frozen would not die.
   rooms.cgroups.thaw(sandboxCgroup(rooms, record.id));
-  await killContainers(rooms, record);
+  await killContainers(allContainers(record));
   await removeRunning(rooms, record.id);
   for (const container of record.containers) rooms.rootfs.unmount(container.id);
+}
+
+/** Removes the run-time state of an app, so that it can be created anew beside the others; bundle, log and writable layer stay. */
+export async function clearApp(rooms: Rooms, record: SandboxRecord, app: ContainerRecord, runtime: Runtime): Promise<void> {
+  await killContainers([app]);
+  const group = `${sandboxCgroup(rooms, record.id)}/${app.id}`;
+  await rooms.cgroups.killAll(group);
+  const target = runtimeContainer(rooms, record, app);
+  await runtime.forget(target);
+  await rooms.cgroups.remove(group);
+  rmSync(join(exitDir(target.dir), app.id), { force: true });
+  rmSync(target.dir, { recursive: true, force: true });
 }
 
 /** Ends what is in a sandbox's group and removes its group, namespaces and run-time files. */
@@ -50,8 +65,7 @@ export function endStrayCommands(rooms: Rooms, record: SandboxRecord): void {
 }
 
 /** Kills what is known by pid and start time, and lets the monitors see it. */
-async function killContainers(rooms: Rooms, record: SandboxRecord): Promise<void> {
-  const containers = allContainers(record);
+async function killContainers(containers: readonly ContainerRecord[]): Promise<void> {
   for (const { process } of containers) if (process) killProcess(process, "SIGKILL");
   const monitorsLive = (): boolean => containers.some(({ monitor }) => monitor && isAlive(monitor));
   // A monitor ends a moment after it wrote its exit file: its end is no change in any folder that could be watched.

@@ -7,14 +7,13 @@ import type { Live } from "./operations.ts";
 import { allContainers, type ContainerRecord, hasEnded } from "./record.ts";
 import { type Rooms, runtimeContainer } from "./rooms.ts";
 
-/** Watches pause and the apps until each has ended; `ended` is told of each end. Once for each run. */
+/** Watches each container that runs and is not watched yet until it has ended; `ended` is told of each end. */
 export function watchContainers(rooms: Rooms, live: Live, ended: () => void): void {
   const { record } = live;
   if (!record.runtime) throw new Error("only a sandbox with a runtime can be watched");
   const runtime = runtimeFor(record.runtime, record.id, record.spec);
-  const watching = new AbortController();
-  live.watching = watching;
-  live.ended.clear();
+  live.watching ??= new AbortController();
+  const watching = live.watching;
 
   const learn = async (container: ContainerRecord): Promise<number | undefined | "aborted"> => {
     try {
@@ -32,10 +31,11 @@ export function watchContainers(rooms: Rooms, live: Live, ended: () => void): vo
     if (!live.gone && live.operation?.verb !== "delete") rooms.journal.save(record);
     ended();
   };
-  for (const container of allContainers(record).filter((one) => !hasEnded(one))) {
+  const unwatched = ({ name }: ContainerRecord): boolean => !live.ended.has(name);
+  for (const container of allContainers(record).filter((one) => unwatched(one) && !hasEnded(one) && one.restartAt === undefined)) {
     const done = watch(container).catch((error: unknown) => {
       rooms.log.error({ sandbox: record.id, container: container.name, err: error }, "the end of a container could not be stored");
     });
-    if (container !== record.pause) live.ended.set(container.name, done);
+    live.ended.set(container.name, done);
   }
 }

@@ -5,7 +5,7 @@ import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
 import { BerthError, invalidRequest } from "../../src/errors.ts";
-import { AmbientMode, SandboxState, SupplementalGroupsPolicy } from "../../src/gen/berth/v1/sandbox_pb.js";
+import { AmbientMode, RestartPolicy, SandboxState, SupplementalGroupsPolicy } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { LogStream, SandboxesCreateRequestSchema, WaitUntil } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import { BadRequestSchema } from "../../src/gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../src/gen/google/rpc/status_pb.js";
@@ -62,6 +62,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
       },
       hostname: "host",
       requireEnforcement: true,
+      restartPolicy: RestartPolicy.ON_FAILURE,
     },
   });
   expect(api.sandboxes.calls[0]?.argument).toEqual({
@@ -95,6 +96,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
         securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict", sysctls: [] },
         hostname: "host",
         requireEnforcement: true,
+        restartPolicy: "OnFailure",
       },
     },
   });

@@ -96,6 +96,7 @@ const request = fc.record(
         containers: fc.array(container, { maxLength: 3 }),
         hostname: word,
         requireEnforcement: fc.boolean(),
+        restartPolicy: fc.integer({ min: -1, max: 5 }),
         securityContext: fc.record(
           {
             seccompProfile,
@@ -210,6 +211,7 @@ test("every field of the security context keeps its value across the wire, false
         ],
         hostname: truth ? "ship" : "",
         requireEnforcement: truth,
+        restartPolicy: truth ? "Always" : "OnFailure",
         securityContext: {
           ...wholes,
           runAsNonRoot: truth,

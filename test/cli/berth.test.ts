@@ -55,8 +55,8 @@ test("run prints name, id, state and containers, and what to know on stderr", as
 id       ${FIRST_ID}
 state    RUNNING
 
-CONTAINER  STATE   EXIT  REASON     IMAGE
-web        EXITED  0     Completed  oci:/srv/busybox
+CONTAINER  STATE   EXIT  RESTARTS  REASON     IMAGE
+web        EXITED  0     0         Completed  oci:/srv/busybox
 `,
     stderr: `warning: spec.restartPolicy is not set: Kubernetes would restart containers (Always), berth runs them once (Never)
 warning: container web: added capabilities are not effective for uid 1000 after exec
@@ -130,9 +130,9 @@ test("inspect tells everything to people", async () => {
     started        2026-11-21T10:00:01.000Z
     finished       -
 
-    CONTAINER  STATE    EXIT  REASON     IMAGE
-    pause      RUNNING  -     -          -
-    web        EXITED   0     Completed  oci:/srv/busybox
+    CONTAINER  STATE    EXIT  RESTARTS  REASON     IMAGE
+    pause      RUNNING  -     0         -          -
+    web        EXITED   0     0         Completed  oci:/srv/busybox
 
     warnings:
       container web: added capabilities are not effective for uid 1000 after exec

@@ -83,6 +83,7 @@ test("the JSON names of a Sandbox are an interface", () => {
         ],
         "hostname": "",
         "requireEnforcement": false,
+        "restartPolicy": "RESTART_POLICY_NEVER",
         "runtimeClassName": "runsc",
         "securityContext": {
           "supplementalGroups": [],
@@ -100,6 +101,7 @@ test("the JSON names of a Sandbox are an interface", () => {
             "imageDigest": "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
             "name": "web",
             "reason": "Completed",
+            "restartCount": 0,
             "startedAt": "2026-11-21T10:00:01Z",
             "state": "CONTAINER_STATE_EXITED",
           },
@@ -122,6 +124,7 @@ test("the JSON names of a Sandbox are an interface", () => {
           "imageDigest": "",
           "name": "pause",
           "reason": "",
+          "restartCount": 0,
           "startedAt": "2026-11-21T10:00:00.500Z",
           "state": "CONTAINER_STATE_RUNNING",
         },

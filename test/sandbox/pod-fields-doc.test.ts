@@ -10,7 +10,7 @@ const NOTES: Readonly<Record<string, string>> = {
   apiVersion: "`v1`",
   kind: "`Pod`",
   "metadata.namespace": "else that of the command line, else `default`",
-  "spec.restartPolicy": "`Never` only; a Pod without it is read, with a warning",
+  "spec.restartPolicy": "a Pod without it gets `Never`, with a warning",
   "spec.runtimeClassName": "a class of the node's berth.yaml",
   "spec.containers[].image": "`oci:PATH[:TAG]`",
 };

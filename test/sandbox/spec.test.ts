@@ -54,6 +54,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
       securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge", sysctls: [] },
       hostname: "",
       requireEnforcement: false,
+      restartPolicy: "Never",
     },
   });
 });
@@ -527,6 +528,7 @@ const requests = fc
         ),
         hostname: fc.oneof(fc.constant(""), label),
         requireEnforcement: fc.boolean(),
+        restartPolicy: fc.constantFrom("Never", "OnFailure", "Always"),
       },
       { requiredKeys: [] },
     ),

@@ -154,6 +154,41 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
    * @generated from field: bool require_enforcement = 5;
    */
   requireEnforcement: boolean;
+
+  /**
+   * Whether an app that ended runs again. Unspecified means NEVER.
+   *
+   * @generated from field: berth.v1.RestartPolicy restart_policy = 9;
+   */
+  restartPolicy: RestartPolicy;
+
+  /**
+   * Seconds after the creation began, 1 or more, at which a sandbox that has not ended by then is ended and FAILED (DeadlineExceeded).
+   *
+   * @generated from field: optional int64 active_deadline_seconds = 10;
+   */
+  activeDeadlineSeconds?: bigint | undefined;
+
+  /**
+   * Seconds after its end, 0 or more, at which the sandbox is deleted. Unset: never.
+   *
+   * @generated from field: optional int64 ttl_seconds_after_finished = 11;
+   */
+  ttlSecondsAfterFinished?: bigint | undefined;
+
+  /**
+   * Time between the stop signal and KILL, 0 to 3600 seconds, where a call says nothing. Unset means 10.
+   *
+   * @generated from field: optional int64 termination_grace_period_seconds = 12;
+   */
+  terminationGracePeriodSeconds?: bigint | undefined;
+
+  /**
+   * When the sandbox is stopped unless RenewLease has moved it. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 13;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -380,6 +415,27 @@ export declare type Container = Message<"berth.v1.Container"> & {
    * @generated from field: repeated berth.v1.Device devices = 10;
    */
   devices: Device[];
+
+  /**
+   * Until it succeeds, no other probe of the container runs; when it fails, the container is ended.
+   *
+   * @generated from field: berth.v1.Probe startup_probe = 14;
+   */
+  startupProbe?: Probe | undefined;
+
+  /**
+   * When it fails, the container is ended; the restart policy says what follows.
+   *
+   * @generated from field: berth.v1.Probe liveness_probe = 15;
+   */
+  livenessProbe?: Probe | undefined;
+
+  /**
+   * Whether the container is ready. Without one it is while it runs.
+   *
+   * @generated from field: berth.v1.Probe readiness_probe = 16;
+   */
+  readinessProbe?: Probe | undefined;
 };
 
 /**
@@ -421,6 +477,81 @@ export declare type Device = Message<"berth.v1.Device"> & {
  * Use `create(DeviceSchema)` to create a new message.
  */
 export declare const DeviceSchema: GenMessage<Device>;
+
+/**
+ * Probe asks a container how it is, again and again.
+ *
+ * @generated from message berth.v1.Probe
+ */
+export declare type Probe = Message<"berth.v1.Probe"> & {
+  /**
+   * Runs a command in the container; exit code 0 is a success. The only way so far, so required.
+   *
+   * @generated from field: berth.v1.ExecAction exec = 1;
+   */
+  exec?: ExecAction | undefined;
+
+  /**
+   * Seconds after the container's start before the first try. Unset means 0.
+   *
+   * @generated from field: optional int32 initial_delay_seconds = 2;
+   */
+  initialDelaySeconds?: number | undefined;
+
+  /**
+   * Seconds after which a try counts as failed, 1 or more. Unset means 1.
+   *
+   * @generated from field: optional int32 timeout_seconds = 3;
+   */
+  timeoutSeconds?: number | undefined;
+
+  /**
+   * Seconds between tries, 1 or more. Unset means 10.
+   *
+   * @generated from field: optional int32 period_seconds = 4;
+   */
+  periodSeconds?: number | undefined;
+
+  /**
+   * Successes in a row after which it has succeeded, 1 or more; 1 for startup and liveness. Unset means 1.
+   *
+   * @generated from field: optional int32 success_threshold = 5;
+   */
+  successThreshold?: number | undefined;
+
+  /**
+   * Failures in a row after which it has failed, 1 or more. Unset means 3.
+   *
+   * @generated from field: optional int32 failure_threshold = 6;
+   */
+  failureThreshold?: number | undefined;
+};
+
+/**
+ * Describes the message berth.v1.Probe.
+ * Use `create(ProbeSchema)` to create a new message.
+ */
+export declare const ProbeSchema: GenMessage<Probe>;
+
+/**
+ * ExecAction is a command in a container.
+ *
+ * @generated from message berth.v1.ExecAction
+ */
+export declare type ExecAction = Message<"berth.v1.ExecAction"> & {
+  /**
+   * Program and arguments, as in Container.command; no shell.
+   *
+   * @generated from field: repeated string command = 1;
+   */
+  command: string[];
+};
+
+/**
+ * Describes the message berth.v1.ExecAction.
+ * Use `create(ExecActionSchema)` to create a new message.
+ */
+export declare const ExecActionSchema: GenMessage<ExecAction>;
 
 /**
  * Rlimit is one resource limit of setrlimit(2).
@@ -813,6 +944,13 @@ export declare type ContainerStatus = Message<"berth.v1.ContainerStatus"> & {
    * @generated from field: string image_digest = 9;
    */
   imageDigest: string;
+
+  /**
+   * How often it ran again by the restart policy since the sandbox was started.
+   *
+   * @generated from field: int32 restart_count = 10;
+   */
+  restartCount: number;
 };
 
 /**
@@ -950,6 +1088,46 @@ export declare type Stage = Message<"berth.v1.Stage"> & {
  * Use `create(StageSchema)` to create a new message.
  */
 export declare const StageSchema: GenMessage<Stage>;
+
+/**
+ * RestartPolicy says whether an app that ended runs again: at once, then after 10 seconds, and twice as long each time, up to 5 minutes.
+ *
+ * @generated from enum berth.v1.RestartPolicy
+ */
+export enum RestartPolicy {
+  /**
+   * Not set: NEVER.
+   *
+   * @generated from enum value: RESTART_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * No app runs twice.
+   *
+   * @generated from enum value: RESTART_POLICY_NEVER = 1;
+   */
+  NEVER = 1,
+
+  /**
+   * An app that ended with another exit code than 0 runs again.
+   *
+   * @generated from enum value: RESTART_POLICY_ON_FAILURE = 2;
+   */
+  ON_FAILURE = 2,
+
+  /**
+   * Every app that ended runs again.
+   *
+   * @generated from enum value: RESTART_POLICY_ALWAYS = 3;
+   */
+  ALWAYS = 3,
+}
+
+/**
+ * Describes the enum berth.v1.RestartPolicy.
+ */
+export declare const RestartPolicySchema: GenEnum<RestartPolicy>;
 
 /**
  * SeccompProfileType says where a seccomp profile comes from.
