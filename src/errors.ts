@@ -38,6 +38,7 @@ export const ERROR_KINDS = {
   },
   NotEnforceable: { grpc: 9, http: 412, retryable: false, meaning: "The runtime cannot give on this node what was asked for." },
   WrongState: { grpc: 9, http: 412, retryable: false, meaning: "The sandbox is in a state from which this call cannot go on." },
+  Conflict: { grpc: 10, http: 409, retryable: false, meaning: "The sandbox has changed since the caller looked at it." },
   Busy: { grpc: 10, http: 409, retryable: true, meaning: "Another operation runs on the sandbox." },
   Cancelled: { grpc: 10, http: 409, retryable: true, meaning: "A creation or start was cancelled by a delete and undone." },
   Interrupted: {

@@ -28,6 +28,7 @@ import type { LogRecord } from "../monitor/logs.ts";
 import type { NodeInfo } from "../observe/inventory.ts";
 import type { ResolvedRuntime } from "../runtime/runtime.ts";
 import type { OperationRecord, SandboxRecord } from "../sandbox/record.ts";
+import { leaseOf } from "../sandbox/deadlines.ts";
 import { specMessage } from "./wire.ts";
 
 export function sandboxMessage(record: SandboxRecord): Sandbox {
@@ -54,6 +55,7 @@ export function sandboxMessage(record: SandboxRecord): Sandbox {
       ...(record.runtime ? { runtime: runtimeMessage(record.runtime) } : {}),
       warnings: record.warnings,
       enforcement: record.enforcement.map(enforcementMessage),
+      ...at("expiresAt", leaseOf(record)),
       ...(record.operation ? { operation: operationMessage(record.operation) } : {}),
       stages: record.stages.map(({ name, milliseconds }) => ({ name, duration: durationOf(milliseconds) })),
     },

@@ -9,6 +9,7 @@ import {
   readEnding,
   readListFilter,
   readSandboxRequest,
+  readRenewal,
   readTarget,
   readWaitUntil,
   refuse,
@@ -19,7 +20,7 @@ import {
 /** What the service needs of the heart. */
 export type SandboxesPort = Pick<
   Sandboxes,
-  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "logs" | "exec" | "render"
+  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "renewLease" | "logs" | "exec" | "render"
 >;
 
 /** Bytes of log data in one message. */
@@ -56,6 +57,10 @@ export function sandboxesService(sandboxes: SandboxesPort): Service {
     delete: async (request) => {
       const { id, graceMs } = readEnding(request);
       return { existed: await sandboxes.delete(id, graceMs) };
+    },
+    renewLease: (request) => {
+      const { id, expiresAt, resourceVersion } = readRenewal(request);
+      return { sandbox: sandboxMessage(sandboxes.renewLease(id, expiresAt, resourceVersion)) };
     },
     logs: async function* ({ id, container }) {
       refuse(idViolations(id));

@@ -30,7 +30,7 @@ export function lifeDocument(spec: SandboxSpec): Record<string, unknown> {
 }
 
 /** A time that no calendar has stays a text that the parser refuses. */
-function timeText(time: Parameters<typeof timestampDate>[0]): string {
+export function timeText(time: Parameters<typeof timestampDate>[0]): string {
   const date = timestampDate(time);
   return Number.isNaN(date.getTime()) ? `${time.seconds} seconds` : date.toISOString();
 }
@@ -55,7 +55,8 @@ function probeDocument(probe: Probe): unknown {
 
 /** What a parsed spec says of it, as fields of its message. */
 export function lifeMessage(spec: ParsedSpec) {
-  const [restartPolicy] = [...RESTART_POLICIES].find(([number, name]) => number !== RestartPolicy.UNSPECIFIED && name === spec.restartPolicy) ?? [];
+  const [restartPolicy] =
+    [...RESTART_POLICIES].find(([number, name]) => number !== RestartPolicy.UNSPECIFIED && name === spec.restartPolicy) ?? [];
   return present({
     restartPolicy,
     activeDeadlineSeconds: bigOf(spec.activeDeadlineSeconds),

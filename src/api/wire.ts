@@ -27,6 +27,7 @@ import {
 import {
   type SandboxesGetRequest,
   type SandboxesListRequest,
+  type SandboxesRenewLeaseRequest,
   WaitUntil as WireWaitUntil,
   WaitUntilSchema,
 } from "../gen/berth/v1/sandboxes_pb.js";
@@ -39,7 +40,7 @@ import type {
 } from "../sandbox/spec.ts";
 import { parseTogether } from "../sandbox/together.ts";
 import { present } from "./present.ts";
-import { lifeDocument, lifeMessage, probeDocuments, probeMessages } from "./wire-life.ts";
+import { lifeDocument, lifeMessage, probeDocuments, probeMessages, timeText } from "./wire-life.ts";
 
 /** The part that Create and Render share. */
 interface SandboxMessages {
@@ -316,7 +317,6 @@ const MAX_REQUEST_ID = 128;
 const MAX_PAGE = 1000;
 const DEFAULT_PAGE = 100;
 const MAX_GRACE_MS = 3_600_000;
-const DEFAULT_GRACE_MS = 10_000;
 
 export function requestIdViolations(requestId: string): Violation[] {
   if (requestId.length <= MAX_REQUEST_ID) return [];
@@ -377,10 +377,40 @@ export function readListFilter({ namespace, labels, pageSize, pageToken }: Sandb
   return { ...(namespace === "" ? {} : { namespace }), labels: { ...labels }, pageSize: pageSize || DEFAULT_PAGE, pageToken };
 }
 
-/** Reads {id, gracePeriod}; the grace comes in milliseconds. */
-export function readEnding({ id, gracePeriod }: { id: string; gracePeriod?: Duration | undefined }): { id: string; graceMs: number } {
-  const graceMs = gracePeriod ? Number(gracePeriod.seconds) * 1000 + gracePeriod.nanos / 1e6 : DEFAULT_GRACE_MS;
-  const valid = graceMs >= 0 && graceMs <= MAX_GRACE_MS && Math.abs(gracePeriod?.nanos ?? 0) < 1e9;
+export function readRenewal({ id, expiresAt, resourceVersion }: SandboxesRenewLeaseRequest): {
+  id: string;
+  expiresAt: string;
+  resourceVersion: string;
+} {
+  const time = expiresAt && timeText(expiresAt);
+  const timeViolation = {
+    field: "expiresAt",
+    rule: time === undefined ? "is required" : "is not a time",
+    value: show(time ?? null),
+    allowed: "a time in the future",
+  };
+  const versionViolation = {
+    field: "resourceVersion",
+    rule: "is required",
+    value: show(resourceVersion),
+    allowed: "metadata.resourceVersion of the sandbox",
+  };
+  const faulty = time === undefined || Number.isNaN(Date.parse(time));
+  refuse([...idViolations(id), ...(faulty ? [timeViolation] : []), ...(resourceVersion === "" ? [versionViolation] : [])]);
+  return { id, expiresAt: time ?? "", resourceVersion };
+}
+
+/** Reads {id, gracePeriod}; the grace comes in milliseconds, undefined when it is not said. */
+export function readEnding({ id, gracePeriod }: { id: string; gracePeriod?: Duration | undefined }): {
+  id: string;
+  graceMs: number | undefined;
+} {
+  if (!gracePeriod) {
+    refuse(idViolations(id));
+    return { id, graceMs: undefined };
+  }
+  const graceMs = Number(gracePeriod.seconds) * 1000 + gracePeriod.nanos / 1e6;
+  const valid = graceMs >= 0 && graceMs <= MAX_GRACE_MS && Math.abs(gracePeriod.nanos) < 1e9;
   const graceViolation = { field: "gracePeriod", rule: "is out of range", value: `${graceMs / 1000}s`, allowed: "0s to 3600s" };
   refuse([...idViolations(id), ...(valid ? [] : [graceViolation])]);
   return { id, graceMs };

@@ -13,6 +13,7 @@ import { declareLogs } from "./logs.ts";
 import { declareNode } from "./node.ts";
 import { declarePause } from "./pause.ts";
 import { declarePs } from "./ps.ts";
+import { declareRenew } from "./renew.ts";
 import { declareRender } from "./render.ts";
 import { declareResume } from "./resume.ts";
 import { declareRm } from "./rm.ts";
@@ -44,6 +45,7 @@ function program(): Command {
     declareStop,
     declarePause,
     declareResume,
+    declareRenew,
     declareRm,
     declareRender,
     declareCheck,

@@ -36,6 +36,16 @@ function parseAddress(text: string): string {
   return text;
 }
 
+const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** 90s, 10m, 1h, 2d, in milliseconds. */
+export function parseDuration(text: string): number {
+  const [, count, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const milliseconds = Number(count) * (UNITS[unit] ?? 0);
+  if (!(milliseconds > 0)) throw new InvalidArgumentError("It is not a time such as 90s, 10m, 1h or 2d.");
+  return milliseconds;
+}
+
 export function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (text.trim() === "" || !(seconds >= 0 && seconds <= 3600))

@@ -11,7 +11,7 @@ export function declareRm(berth: Command): void {
         "A name that is not there is an error; an id that is not there is not: it is gone, as was wanted.",
     )
     .argument("<SANDBOX>", "name or full id")
-    .option("--grace <SECONDS>", "time between the stop signal and KILL, 0 to 3600", parseSeconds, 10)
+    .option("--grace <SECONDS>", "time between the stop signal and KILL, 0 to 3600; else the spec's, or 10", parseSeconds)
     .addHelpText(
       "after",
       `
@@ -20,14 +20,14 @@ With -o json: {"existed": true or false}.
 Example:
   berth rm web --grace 0`,
     )
-    .action(async (sandbox: string, { grace }: { grace: number }, command: Command) => rm(sandbox, grace, globalsOf(command)));
+    .action(async (sandbox: string, { grace }: { grace?: number }, command: Command) => rm(sandbox, grace, globalsOf(command)));
 }
 
-async function rm(name: string, grace: number, globals: Globals): Promise<void> {
-  const { withSession, resolveId, duration } = await import("./session.ts");
+async function rm(name: string, grace: number | undefined, globals: Globals): Promise<void> {
+  const { withSession, resolveId, gracePeriod } = await import("./session.ts");
   const { existed } = await withSession(globals, async (session) => {
     const id = await resolveId(session, globals, name);
-    return session.sandboxes.delete({ id, gracePeriod: duration(grace) });
+    return session.sandboxes.delete({ id, ...gracePeriod(grace) });
   });
   if (globals.json) printJson({ existed });
   else print(existed ? `removed ${name}` : `there was no sandbox ${name}`);

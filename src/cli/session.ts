@@ -59,8 +59,9 @@ export function messageJson<D extends DescMessage>(schema: D, message: MessageSh
   return toJson(schema, message, { alwaysEmitImplicit: true });
 }
 
-/** Seconds as a google.protobuf.Duration. */
-export function duration(seconds: number): { seconds: bigint; nanos: number } {
+/** The grace of a call, in seconds; without one the sandbox's counts. */
+export function gracePeriod(seconds: number | undefined): { gracePeriod?: { seconds: bigint; nanos: number } } {
+  if (seconds === undefined) return {};
   const whole = Math.floor(seconds);
-  return { seconds: BigInt(whole), nanos: Math.round((seconds - whole) * 1e9) };
+  return { gracePeriod: { seconds: BigInt(whole), nanos: Math.round((seconds - whole) * 1e9) } };
 }

@@ -10,15 +10,15 @@ export function declareStop(berth: Command): void {
       "Sends each app its stop signal, after the grace KILL, and then ends pause. The record, exit codes and logs stay until rm.",
     )
     .argument("<SANDBOX>", "name or full id")
-    .option("--grace <SECONDS>", "time between the stop signal and KILL, 0 to 3600", parseSeconds, 10)
+    .option("--grace <SECONDS>", "time between the stop signal and KILL, 0 to 3600; else the spec's, or 10", parseSeconds)
     .addHelpText(
       "after",
       `
 Example:
   berth stop web --grace 30`,
     )
-    .action(async (sandbox: string, { grace }: { grace: number }, command: Command) => {
-      const { duration } = await import("./session.ts");
-      await changeSandbox(sandbox, globalsOf(command), (sandboxes, id) => sandboxes.stop({ id, gracePeriod: duration(grace) }));
+    .action(async (sandbox: string, { grace }: { grace?: number }, command: Command) => {
+      const { gracePeriod } = await import("./session.ts");
+      await changeSandbox(sandbox, globalsOf(command), (sandboxes, id) => sandboxes.stop({ id, ...gracePeriod(grace) }));
     });
 }

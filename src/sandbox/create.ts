@@ -21,6 +21,7 @@ async function undo(rooms: Rooms, live: Live, failure: BerthError): Promise<Outc
   const { record } = live;
   if (record.state !== "PENDING") await takeDown(rooms, live);
   moveTo(record, "FAILED", { reason: failure.reason, message: told(failure) });
+  record.finishedAt = new Date().toISOString();
   if (record.operation?.args.answered && failure.reason !== "Cancelled") return "stays";
   removeFiles(rooms, record);
   return "gone";

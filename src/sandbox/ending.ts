@@ -60,7 +60,7 @@ async function thawIfPossible(rooms: Rooms, record: SandboxRecord): Promise<void
   });
 }
 
-const appsEnded = ({ record, ended }: Live): Promise<unknown> => 
+const appsEnded = ({ record, ended }: Live): Promise<unknown> =>
   Promise.all(record.containers.flatMap(({ name }) => ended.get(name) ?? []));
 
 export function markEnded(container: ContainerRecord, code: number | undefined, unknownReason: string): void {

@@ -2,6 +2,7 @@
 export const EVENT_KINDS = {
   "sandbox.created": "The sandbox is in the journal from here on.",
   "sandbox.state": "The sandbox went to `sandbox_state`, or the reason of its state changed.",
+  "lease.renewed": "A caller moved the end of the lease; `message` says until when.",
   "sandbox.deleted": "Nothing of the sandbox is left on the node. `end` says how it and its containers ended.",
   "image.used": "The container's image reference was resolved; `message` names the digest.",
   "container.waiting": "The container waits to be created.",

@@ -48,6 +48,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
 
   record.runtime = resolved;
   forgetLastRun(record);
+  record.activeSince = operation.record.startedAt;
   moveTo(record, "CREATING");
   await operation.intend("rootfs");
 

@@ -32,10 +32,12 @@ export interface Live {
   watching?: AbortController;
   /** For what is next due by itself. */
   alarm?: NodeJS.Timeout;
+  /** Operations in a row that failed. */
+  failures: number;
   gone: boolean;
 }
 
-export const newLive = (record: SandboxRecord): Live => ({ record, ended: new Map(), gone: false });
+export const newLive = (record: SandboxRecord): Live => ({ record, ended: new Map(), failures: 0, gone: false });
 
 /** Lets go of the containers of a run that is over. */
 export function unwatch(live: Live): void {
@@ -214,8 +216,8 @@ export class Operations {
         throw error;
       } finally {
         delete live.operation;
-          delete live.record.operation;
-          this.#settled(live, failed);
+        delete live.record.operation;
+        this.#settled(live, failed);
       }
     });
     live.operation = operation;

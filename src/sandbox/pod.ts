@@ -89,13 +89,15 @@ const POD_SPEC: ObjectFields = {
     containers: [CONTAINER],
     securityContext: POD_SECURITY_CONTEXT,
     hostname: "as it is",
+    activeDeadlineSeconds: "as it is",
+    terminationGracePeriodSeconds: "as it is",
   },
   later: words(`
-    activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
+    affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
     ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostnameOverride imagePullSecrets
     initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
     resourceClaims resources schedulerName schedulingGates serviceAccount serviceAccountName
-    setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations
+    setHostnameAsFQDN shareProcessNamespace subdomain tolerations
     topologySpreadConstraints volumes workloadRef
   `),
 };

@@ -26,6 +26,8 @@ export interface OperationArgs {
   mayHaveRun?: boolean;
   /** How often a restarted berthd went on with it. */
   attempts?: number;
+  /** Stop: what ends the sandbox where no caller does. */
+  because?: "DeadlineExceeded" | "LeaseExpired";
   /** Restart: name of the app. */
   container?: string;
 }
@@ -103,8 +105,12 @@ export interface SandboxRecord {
   resourceVersion: number;
   /** Of what is wanted: 1 when it is new, one more at each start and change of the spec. */
   generation: number;
+  /** Of the run that is or was last: when its creation or start began. */
+  activeSince?: string;
   startedAt?: string;
   finishedAt?: string;
+  /** The time of the lease, once it was renewed. */
+  expiresAt?: string;
   /** The one that runs. */
   operation?: OperationRecord;
   /** Absent until the runtime class was resolved. */

@@ -61,9 +61,3 @@ function awaitRestart(app: ContainerRecord, { delayMs, row }: Restart, now: numb
   app.restartRow = row;
   app.restartAt = new Date(now + delayMs).toISOString();
 }
-
-/** The app that is to run again next. */
-export function nextRestart({ containers }: SandboxRecord): (ContainerRecord & { restartAt: string }) | undefined {
-  const waiting = containers.filter((app): app is ContainerRecord & { restartAt: string } => app.restartAt !== undefined);
-  return waiting.sort((a, b) => Date.parse(a.restartAt) - Date.parse(b.restartAt))[0];
-}

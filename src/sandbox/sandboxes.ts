@@ -1,10 +1,11 @@
 /** All sandboxes of this node: who they are, and what callers may ask for. */
 
-import { BerthError } from "../errors.ts";
+import { BerthError, invalidRequest, show } from "../errors.ts";
 import { type LogRecord, readLog } from "../monitor/logs.ts";
 import { admitRequest } from "./admit.ts";
 import { COMPLETE, ownEnd } from "./complete.ts";
 import { CREATE } from "./create.ts";
+import { dueNext, graceUntil } from "./deadlines.ts";
 import { DELETE } from "./delete.ts";
 import { type ExecSession, startExec } from "./exec.ts";
 import type { ExecRequest } from "./exec-request.ts";
@@ -13,8 +14,7 @@ import { type Live, newLive, type Operation, Operations } from "./operations.ts"
 import { PAUSE, RESUME } from "./pause.ts";
 import { containerName, isSameWish, newRecord, type SandboxRecord, type Verb } from "./record.ts";
 import { recover } from "./recovery.ts";
-import { RESTART } from "./restart.ts";
-import { nextRestart, planRestarts } from "./restarts.ts";
+import { planRestarts } from "./restarts.ts";
 import type { Rooms } from "./rooms.ts";
 import type { SandboxRequest } from "./spec.ts";
 import { START } from "./start.ts";
@@ -52,6 +52,8 @@ export class Sandboxes {
       if (operation?.verb === "create" || operation?.verb === "start") await reached(operation, waitUntil);
       return existing.record;
     }
+    // Only of a new one: a repeat joins what there is, however late.
+    if (request.spec.expiresAt !== undefined) refuseOver(request.spec.expiresAt, "spec.expiresAt");
     const admitted = admitRequest(request, this.#rooms.policy.current, this.#rooms.config);
     const live = newLive(newRecord(request, requestId, new Date(), admitted));
     const operation = this.#operations.begin(live, CREATE, { requestId, args: waitUntil === "accepted" ? { answered: true } : {} });
@@ -88,10 +90,10 @@ export class Sandboxes {
   }
 
   /** Ends the apps and then pause. One that has ended is left as it is. */
-  async stop(id: string, graceMs: number): Promise<SandboxRecord> {
+  async stop(id: string, graceMs?: number): Promise<SandboxRecord> {
     return await this.#bring(id, "stop", ({ record }) => {
       if (record.state === "STOPPED" || record.state === "COMPLETED") return undefined;
-      return (live) => this.#operations.begin(live, STOP, { args: { graceUntil: fromNow(graceMs) } });
+      return (live) => this.#operations.begin(live, STOP, { args: { graceUntil: graceUntil(record, Date.now(), graceMs) } });
     });
   }
 
@@ -110,7 +112,7 @@ export class Sandboxes {
   }
 
   /** Ends what runs and removes everything; a creation is cancelled, a stop hurried. False when there was no such sandbox. */
-  async delete(id: string, graceMs: number): Promise<boolean> {
+  async delete(id: string, graceMs?: number): Promise<boolean> {
     const live = this.#live.get(id);
     if (!live) return false;
     const running = live.operation;
@@ -124,8 +126,28 @@ export class Sandboxes {
       await Promise.allSettled([running.done]);
       return (await this.delete(id, graceMs)) || running.verb === "create";
     }
-    await this.#operations.begin(live, DELETE, { args: { graceUntil: fromNow(graceMs) } }).done;
+    await this.#operations.begin(live, DELETE, { args: { graceUntil: graceUntil(live.record, Date.now(), graceMs) } }).done;
     return true;
+  }
+
+  /**
+   * Moves the end of the lease, where the record is still as the caller saw it. Throws Conflict when it is not. What the lease has
+   * ended already stays ended: then the way out is a start.
+   */
+  renewLease(id: string, expiresAt: string, resourceVersion: string): SandboxRecord {
+    const live = this.#need({ id });
+    const { record } = live;
+    refuseOver(expiresAt, "expiresAt");
+    if (record.state === "DELETING") throw busy(record, "delete");
+    if (resourceVersion !== String(record.resourceVersion)) {
+      const what = `sandbox ${record.namespace}/${record.name} has the resource version ${record.resourceVersion} now`;
+      throw new BerthError("Conflict", `${what}, not ${resourceVersion}: get it again, and renew what it is then`);
+    }
+    const renewed = { ...record, expiresAt };
+    this.#rooms.journal.save(renewed, { events: [{ kind: "lease.renewed", message: `until ${expiresAt}` }] });
+    Object.assign(record, renewed);
+    this.#settled(live);
+    return record;
   }
 
   /** What a container has written so far; "" names the only app. */
@@ -215,8 +237,8 @@ export class Sandboxes {
     return live.record;
   }
 
-  /** After each operation, at each end of a container, and when something is due: begins what the sandbox is to do by itself. */
-  #settled(live: Live, failed = false): void {
+  /** After each operation, which failed or did not, at each end of a container, and when something is due: begins what the sandbox is to do by itself. */
+  #settled(live: Live, failed?: boolean): void {
     const { record } = live;
     clearTimeout(live.alarm);
     if (live.gone) {
@@ -224,29 +246,29 @@ export class Sandboxes {
       this.#sweepRuntimes();
       return;
     }
-    if (live.operation || (record.state !== "RUNNING" && record.state !== "PAUSED")) return;
-    watchContainers(this.#rooms, live, () => this.#settled(live));
+    if (live.operation) return;
+    if (record.state === "RUNNING" || record.state === "PAUSED") watchContainers(this.#rooms, live, () => this.#settled(live));
     if (this.#closing.signal.aborted) return;
+    if (failed !== undefined) live.failures = failed ? live.failures + 1 : 0;
     // What failed, such as for want of room in the journal, is not tried again without a pause; and a delete comes first.
-    if (failed) this.#wakeAt(live, Date.now() + RETRY_MS);
+    if (failed) this.#wakeAt(live, Date.now() + Math.min(RETRY_MS * 2 ** (live.failures - 1), LONGEST_RETRY_MS));
     else if (ownEnd(record)) this.#operations.begin(live, COMPLETE);
-    else this.#restart(live);
+    else this.#bringDue(live);
   }
 
-  /** Begins the restart that is due, or sees to it that it is begun then. */
-  #restart(live: Live): void {
+  /** Begins what is due, or sees to it that it is begun then. */
+  #bringDue(live: Live): void {
     const { record } = live;
+    const now = Date.now();
     try {
-      if (planRestarts(record, Date.now())) this.#rooms.journal.save(record);
+      if (planRestarts(record, now)) this.#rooms.journal.save(record);
     } catch (error) {
       // The restart itself writes it down, or does not begin.
       this.#rooms.log.error({ sandbox: record.id, err: error }, "when an app runs again could not be stored");
     }
-    const next = nextRestart(record);
-    if (!next || record.state !== "RUNNING") return;
-    const at = Date.parse(next.restartAt);
-    if (at > Date.now()) this.#wakeAt(live, at);
-    else this.#operations.begin(live, RESTART, { args: { container: next.name } });
+    const due = dueNext(record, now);
+    if (due && due.at > now) this.#wakeAt(live, due.at);
+    else if (due) this.#operations.begin(live, due.story, { args: due.args(now) });
   }
 
   #wakeAt(live: Live, at: number): void {
@@ -258,11 +280,17 @@ export class Sandboxes {
   }
 }
 
+/** After the first failure; each further one in a row waits twice as long. */
 const RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 300_000;
 /** A timer of more would fire at once. One that fires early is set again. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-const fromNow = (milliseconds: number): string => new Date(Date.now() + milliseconds).toISOString();
+/** A lease that is over would end the sandbox at once. */
+function refuseOver(expiresAt: string, field: string): void {
+  if (Date.parse(expiresAt) > Date.now()) return;
+  throw invalidRequest([{ field, rule: "is over", value: show(expiresAt), allowed: `a time after ${new Date().toISOString()}` }]);
+}
 
 /** Waits as long as the caller wants to; what fails before that is thrown. */
 async function reached(operation: Operation, waitUntil: WaitUntil): Promise<void> {

@@ -98,7 +98,7 @@ export interface SandboxSpec {
   /** What is not enforced is refused instead of reported. */
   readonly requireEnforcement: boolean;
   readonly restartPolicy: RestartPolicy;
-  /** After the creation began. */
+  /** After the creation or start began. */
   readonly activeDeadlineSeconds?: number | undefined;
   readonly ttlSecondsAfterFinished?: number | undefined;
   readonly terminationGracePeriodSeconds?: number | undefined;
@@ -419,6 +419,19 @@ const image = text.superRefine((reference, context) => {
     context.addIssue({ code: "custom", message: parsed, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
 });
 
+/** The most that a 32-bit number of the wire holds: 68 years. */
+const MAX_SECONDS = 2_147_483_647;
+
+function wholeNumber(min: number, max: number): z.ZodNumber {
+  const allowed = `${min} to ${max}`;
+  return z
+    .number({ error: "is not a whole number" })
+    .refine((value) => Number.isInteger(value), { error: "is not a whole number", params: { allowed }, abort: true })
+    .refine((value) => value >= min && value <= max, { error: "is out of range", params: { allowed } });
+}
+
+const positive = wholeNumber(1, MAX_SECONDS);
+
 /** A field that has its place already. */
 function notYet<T>() {
   const params = { allowed: "leave it out" };
@@ -478,6 +491,15 @@ const annotations = z.record(z.string(), text).superRefine((entries, context) =>
   context.addIssue({ code: "custom", input: `${bytes} bytes`, message: "are too long together", params });
 });
 
+const MAX_GRACE_SECONDS = 3600;
+
+/** RFC 3339; kept in UTC. */
+const time = rule(
+  (value) => z.iso.datetime({ offset: true }).safeParse(value).success,
+  "is not a time",
+  "RFC 3339, such as 2026-11-21T10:00:00Z",
+)(z.string()).transform((value) => new Date(value).toISOString());
+
 const sandboxSchema = z.strictObject({
   metadata: z.strictObject({
     namespace: dnsLabel(z.string()).prefault("default"),
@@ -496,9 +518,9 @@ const sandboxSchema = z.strictObject({
     hostname: hostname.prefault(""),
     requireEnforcement: z.boolean().prefault(false),
     restartPolicy: z.enum(["Never", "OnFailure", "Always"], { error: "is not a restart policy" }).prefault("Never"),
-    activeDeadlineSeconds: notYet<number>(),
-    ttlSecondsAfterFinished: notYet<number>(),
-    terminationGracePeriodSeconds: notYet<number>(),
-    expiresAt: notYet<string>(),
+    activeDeadlineSeconds: positive.optional(),
+    ttlSecondsAfterFinished: wholeNumber(0, MAX_SECONDS).optional(),
+    terminationGracePeriodSeconds: wholeNumber(0, MAX_GRACE_SECONDS).optional(),
+    expiresAt: time.optional(),
   }),
 });

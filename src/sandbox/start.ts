@@ -3,6 +3,7 @@
 import { BerthError } from "../errors.ts";
 import type { PinnedImage } from "../image/image.ts";
 import { resolveImage } from "../image/layout.ts";
+import { leaseOf } from "./deadlines.ts";
 import { takeDown } from "./ending.ts";
 import { launch } from "./launch.ts";
 import { type Live, type Operation, type Outcome, type Story, told } from "./operations.ts";
@@ -14,6 +15,11 @@ export const START: Story = { verb: "start", begin, run, undo };
 
 function begin(next: SandboxRecord): void {
   requireState(next, "start", ["STOPPED", "COMPLETED", "FAILED"]);
+  const lease = leaseOf(next);
+  if (lease !== undefined && Date.parse(lease) <= Date.now()) {
+    const what = `the lease of sandbox ${next.namespace}/${next.name} ended at ${lease}`;
+    throw new BerthError("WrongState", `${what}: renew it first (RenewLease, berth renew)`);
+  }
   next.wanted = "running";
   next.generation += 1;
 }
@@ -30,6 +36,7 @@ async function undo(rooms: Rooms, live: Live, failure: BerthError): Promise<Outc
   if (record.state === "CREATING" || record.state === "RUNNING") {
     await takeDown(rooms, live);
     moveTo(record, "FAILED", { reason: failure.reason, message: told(failure) });
+    record.finishedAt = new Date().toISOString();
   }
   return "stays";
 }

@@ -1,4 +1,4 @@
-/** Stop: ends the apps and then pause. The record, exit codes, logs and what was written stay. */
+/** Stop: ends the apps and then pause, for a caller or because the time is over. The record, exit codes, logs and what was written stay. */
 
 import type { BerthError } from "../errors.ts";
 import { beginEnding, endApps, takeDown } from "./ending.ts";
@@ -10,7 +10,7 @@ import { moveTo } from "./state.ts";
 export const STOP: Story = { verb: "stop", begin, run, undo };
 
 function begin(next: SandboxRecord): void {
-  next.wanted = "stopped";
+  if (next.operation?.args.because === undefined) next.wanted = "stopped";
   beginEnding(next, "STOPPING");
 }
 
@@ -18,7 +18,9 @@ async function run(rooms: Rooms, live: Live, operation: Operation): Promise<Outc
   await endApps(rooms, live, operation);
   await operation.step("take-down", () => takeDown(rooms, live));
   live.record.finishedAt = new Date().toISOString();
-  moveTo(live.record, "STOPPED");
+  const { because } = operation.record.args;
+  if (because === "DeadlineExceeded") moveTo(live.record, "FAILED", { reason: because, message: "activeDeadlineSeconds have passed" });
+  else moveTo(live.record, "STOPPED", because && { reason: because, message: "nobody renewed the lease in time" });
   return "stays";
 }
 

@@ -117,18 +117,23 @@ export class MemorySandboxes implements SandboxesPort {
     return this.#bring("resume", { id }, "RUNNING");
   }
 
-  #bring(verb: string, argument: { id: string; requestId?: string; graceMs?: number }, state: SandboxState): SandboxRecord {
+  #bring(verb: string, argument: { id: string; requestId?: string; graceMs?: number | undefined }, state: SandboxState): SandboxRecord {
     this.#enter(verb, argument);
     const record = this.get({ id: argument.id });
     record.state = state;
     return record;
   }
 
-  async stop(id: string, graceMs: number): Promise<SandboxRecord> {
+  async stop(id: string, graceMs?: number): Promise<SandboxRecord> {
     return this.#bring("stop", { id, graceMs }, "STOPPED");
   }
 
-  async delete(id: string, graceMs: number): Promise<boolean> {
+  renewLease(id: string, expiresAt: string, resourceVersion: string): SandboxRecord {
+    this.#enter("renewLease", { id, expiresAt, resourceVersion });
+    return { ...this.get({ id }), expiresAt };
+  }
+
+  async delete(id: string, graceMs?: number): Promise<boolean> {
     this.#enter("delete", { id, graceMs });
     return this.records.delete(id);
   }

@@ -204,7 +204,7 @@ test("a grace is 10 seconds unless given, and lies between 0 and one hour", asyn
   for (const gracePeriod of [undefined, {}, { seconds: 1n, nanos: 500_000_000 }, { seconds: 3600n }]) {
     await api.client.delete({ id: ID, ...(gracePeriod ? { gracePeriod } : {}) });
   }
-  expect(api.sandboxes.calls.map(({ argument }) => (argument as { graceMs: number }).graceMs)).toEqual([10_000, 0, 1500, 3_600_000]);
+  expect(api.sandboxes.calls.map(({ argument }) => (argument as { graceMs: number }).graceMs)).toEqual([undefined, 0, 1500, 3_600_000]);
   for (const gracePeriod of [
     { seconds: -1n },
     { seconds: 3600n, nanos: 1 },
@@ -456,4 +456,22 @@ test("the operation that runs is shown with its step", async () => {
   record.operation = { id: "o", verb: "stop", step: "grace", args: {}, requestId: "", startedAt: "2026-11-21T10:00:00Z" };
   const shown = await api.client.get({ target: { case: "id", value: record.id } });
   expect(shown.sandbox?.status?.operation).toMatchObject({ verb: "stop", step: "grace", startedAt: { seconds: 1795255200n } });
+});
+
+test("a lease is renewed to a time and from a version that are there", async () => {
+  await using api = await startServer();
+  const { sandbox: created } = await api.client.create(goodRequest());
+  const record = { id: created?.metadata?.id ?? "" };
+  const expiresAt = { seconds: 4_000_000_000n, nanos: 0 };
+  const { sandbox } = await api.client.renewLease({ id: record.id, expiresAt, resourceVersion: "7" });
+  const call = api.sandboxes.calls.find(({ verb }) => verb === "renewLease");
+  expect(call?.argument).toEqual({ id: record.id, expiresAt: "2096-10-02T07:06:40.000Z", resourceVersion: "7" });
+  expect(sandbox?.status?.expiresAt).toMatchObject(expiresAt);
+  for (const [request, field] of [
+    [{ id: record.id, resourceVersion: "7" }, "expiresAt"],
+    [{ id: record.id, resourceVersion: "7", expiresAt: { seconds: 10n ** 15n, nanos: 0 } }, "expiresAt"],
+    [{ id: record.id, expiresAt }, "resourceVersion"],
+  ] as const) {
+    expect(fields(await refusal(api.client.renewLease(request)))).toEqual([field]);
+  }
 });

@@ -35,6 +35,7 @@ test("buf curl lists every method by reflection alone", async () => {
     "berth.v1.Sandboxes/Logs",
     "berth.v1.Sandboxes/Pause",
     "berth.v1.Sandboxes/Render",
+    "berth.v1.Sandboxes/RenewLease",
     "berth.v1.Sandboxes/Resume",
     "berth.v1.Sandboxes/Start",
     "berth.v1.Sandboxes/Stop",

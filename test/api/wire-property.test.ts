@@ -97,6 +97,13 @@ const request = fc.record(
         hostname: word,
         requireEnforcement: fc.boolean(),
         restartPolicy: fc.integer({ min: -1, max: 5 }),
+        activeDeadlineSeconds: integer,
+        ttlSecondsAfterFinished: integer,
+        terminationGracePeriodSeconds: fc.oneof(fc.constantFrom(0n, 3600n, 3601n), integer),
+        expiresAt: fc.record({
+          seconds: fc.oneof(fc.constantFrom(0n, 4_000_000_000n), integer),
+          nanos: fc.constantFrom(0, 5, 1_000_000, 999_999_999),
+        }),
         securityContext: fc.record(
           {
             seccompProfile,
@@ -212,6 +219,10 @@ test("every field of the security context keeps its value across the wire, false
         hostname: truth ? "ship" : "",
         requireEnforcement: truth,
         restartPolicy: truth ? "Always" : "OnFailure",
+        activeDeadlineSeconds: truth ? 1 : 2_147_483_647,
+        ttlSecondsAfterFinished: truth ? 0 : 2_147_483_647,
+        terminationGracePeriodSeconds: truth ? 0 : 3600,
+        expiresAt: truth ? "2026-11-21T10:00:00+01:00" : "9999-12-31T23:59:59.999Z",
         securityContext: {
           ...wholes,
           runAsNonRoot: truth,

@@ -134,7 +134,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     uid: "x",
   }).map(([key, value]) => [`metadata.${key}`, pod({}, {}, { [key]: value })] as const),
   ...Object.entries({
-    activeDeadlineSeconds: 1,
     affinity: {},
     automountServiceAccountToken: false,
     dnsConfig: { nameservers: ["1.1.1.1"] },
@@ -166,7 +165,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     setHostnameAsFQDN: true,
     shareProcessNamespace: true,
     subdomain: "x",
-    terminationGracePeriodSeconds: 30,
     tolerations: [],
     topologySpreadConstraints: [],
     volumes: [{ name: "x", emptyDir: {} }],

@@ -183,6 +183,12 @@ test.each([
   [withSpec({ hostname: "a\n" }), "spec.hostname", String.raw`"a\n"`, ...NO_HOSTNAME],
   [withSpec({ hostname: "a".repeat(64) }), "spec.hostname", `"${"a".repeat(64)}"`, ...NO_HOSTNAME],
   [withSpec({ hostname: 5 }), "spec.hostname", "5", "Invalid input: expected string, received number", "a value of type string"],
+  [withSpec({ restartPolicy: "Sometimes" }), "spec.restartPolicy", '"Sometimes"', "is not a restart policy", "Never, OnFailure, Always"],
+  [withSpec({ activeDeadlineSeconds: 0 }), "spec.activeDeadlineSeconds", "0", "is out of range", "1 to 2147483647"],
+  [withSpec({ ttlSecondsAfterFinished: -1 }), "spec.ttlSecondsAfterFinished", "-1", "is out of range", "0 to 2147483647"],
+  [withSpec({ ttlSecondsAfterFinished: 1.5 }), "spec.ttlSecondsAfterFinished", "1.5", "is not a whole number", "0 to 2147483647"],
+  [withSpec({ terminationGracePeriodSeconds: 3601 }), "spec.terminationGracePeriodSeconds", "3601", "is out of range", "0 to 3600"],
+  [withSpec({ expiresAt: "tomorrow" }), "spec.expiresAt", '"tomorrow"', "is not a time", "RFC 3339, such as 2026-11-21T10:00:00Z"],
   [withSpec({ requireEnforcement: "yes" }), "spec.requireEnforcement", '"yes"', `${NO_BOOLEAN} string`, BOOLEAN],
 ])("a bad value of the security context is refused with field, value and way out (%#)", (input, field, value, rule, allowed) => {
   expect(violations(input)).toEqual([{ field, value, rule, allowed }]);
@@ -529,6 +535,10 @@ const requests = fc
         hostname: fc.oneof(fc.constant(""), label),
         requireEnforcement: fc.boolean(),
         restartPolicy: fc.constantFrom("Never", "OnFailure", "Always"),
+        activeDeadlineSeconds: fc.integer({ min: 1, max: 2_147_483_647 }),
+        ttlSecondsAfterFinished: fc.integer({ min: 0, max: 2_147_483_647 }),
+        terminationGracePeriodSeconds: fc.integer({ min: 0, max: 3600 }),
+        expiresAt: fc.constantFrom("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.123456+01:30"),
       },
       { requiredKeys: [] },
     ),

@@ -163,7 +163,7 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
   restartPolicy: RestartPolicy;
 
   /**
-   * Seconds after the creation began, 1 or more, at which a sandbox that has not ended by then is ended and FAILED (DeadlineExceeded).
+   * Seconds after the creation or start began, 1 or more, at which a sandbox that has not ended by then is ended and FAILED (DeadlineExceeded).
    *
    * @generated from field: optional int64 active_deadline_seconds = 10;
    */
@@ -834,6 +834,13 @@ export declare type SandboxStatus = Message<"berth.v1.SandboxStatus"> & {
    * @generated from field: berth.v1.Operation operation = 12;
    */
   operation?: Operation | undefined;
+
+  /**
+   * When the sandbox is stopped unless RenewLease moves it once more; unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 15;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -849,7 +856,7 @@ export declare const SandboxStatusSchema: GenMessage<SandboxStatus>;
  */
 export declare type Operation = Message<"berth.v1.Operation"> & {
   /**
-   * create, start, stop, pause, resume, delete, or complete for the end that a sandbox comes to by itself.
+   * create, start, stop, pause, resume, delete; restart of one app, or complete for the end that a sandbox comes to by itself.
    *
    * @generated from field: string verb = 1;
    */

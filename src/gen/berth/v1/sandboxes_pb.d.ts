@@ -365,7 +365,7 @@ export declare type SandboxesStopRequest = Message<"berth.v1.SandboxesStopReques
   id: string;
 
   /**
-   * Time between the stop signal and KILL, 0 to 1 hour. Unset means 10 seconds.
+   * Time between the stop signal and KILL, 0 to 1 hour. Unset means the spec's, else 10 seconds.
    *
    * @generated from field: google.protobuf.Duration grace_period = 2;
    */
@@ -412,7 +412,7 @@ export declare type SandboxesDeleteRequest = Message<"berth.v1.SandboxesDeleteRe
   id: string;
 
   /**
-   * Time between the stop signal and KILL, 0 to 1 hour. Unset means 10 seconds.
+   * Time between the stop signal and KILL, 0 to 1 hour. Unset means the spec's, else 10 seconds.
    *
    * @generated from field: google.protobuf.Duration grace_period = 2;
    */
@@ -444,6 +444,60 @@ export declare type SandboxesDeleteResponse = Message<"berth.v1.SandboxesDeleteR
  * Use `create(SandboxesDeleteResponseSchema)` to create a new message.
  */
 export declare const SandboxesDeleteResponseSchema: GenMessage<SandboxesDeleteResponse>;
+
+/**
+ * SandboxesRenewLeaseRequest moves the end of a lease.
+ *
+ * @generated from message berth.v1.SandboxesRenewLeaseRequest
+ */
+export declare type SandboxesRenewLeaseRequest = Message<"berth.v1.SandboxesRenewLeaseRequest"> & {
+  /**
+   * Full id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * When the sandbox is to be stopped; in the future.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * metadata.resource_version as the caller has seen it last.
+   *
+   * @generated from field: string resource_version = 3;
+   */
+  resourceVersion: string;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesRenewLeaseRequest.
+ * Use `create(SandboxesRenewLeaseRequestSchema)` to create a new message.
+ */
+export declare const SandboxesRenewLeaseRequestSchema: GenMessage<SandboxesRenewLeaseRequest>;
+
+/**
+ * SandboxesRenewLeaseResponse answers RenewLease.
+ *
+ * @generated from message berth.v1.SandboxesRenewLeaseResponse
+ */
+export declare type SandboxesRenewLeaseResponse = Message<"berth.v1.SandboxesRenewLeaseResponse"> & {
+  /**
+   * The sandbox as it is now.
+   *
+   * @generated from field: berth.v1.Sandbox sandbox = 1;
+   */
+  sandbox?: Sandbox | undefined;
+};
+
+/**
+ * Describes the message berth.v1.SandboxesRenewLeaseResponse.
+ * Use `create(SandboxesRenewLeaseResponseSchema)` to create a new message.
+ */
+export declare const SandboxesRenewLeaseResponseSchema: GenMessage<SandboxesRenewLeaseResponse>;
 
 /**
  * SandboxesLogsRequest names one container.
@@ -1141,6 +1195,16 @@ export declare const Sandboxes: GenService<{
     methodKind: "unary";
     input: typeof SandboxesDeleteRequestSchema;
     output: typeof SandboxesDeleteResponseSchema;
+  },
+  /**
+   * RenewLease moves the time at which the sandbox is stopped, unless it has changed since resource_version: then ABORTED.
+   *
+   * @generated from rpc berth.v1.Sandboxes.RenewLease
+   */
+  renewLease: {
+    methodKind: "unary";
+    input: typeof SandboxesRenewLeaseRequestSchema;
+    output: typeof SandboxesRenewLeaseResponseSchema;
   },
   /**
    * Logs streams what a container has written so far.
