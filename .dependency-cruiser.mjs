@@ -2,7 +2,7 @@
 // name the record it is handed), code may not.
 
 /** Rooms that sandbox/ puts together. */
-const ROOMS = "^src/(bundle|policy|runtime|monitor|image|rootfs|network|journal|identity|credential|observe)/";
+const ROOMS = "^src/(bundle|policy|runtime|monitor|image|rootfs|volume|network|journal|identity|credential|observe)/";
 /** Rooms that are pure: no file, no clock, no process. Only bundle/write.ts writes. */
 const PURE = "^src/(bundle|policy)/(?!write\\.ts$)";
 /** What of api/ is on the client's side: berthd's client, and the messages' two-way translation. */

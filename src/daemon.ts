@@ -26,6 +26,7 @@ import { faultsIn, noFaults } from "./sandbox/faults.ts";
 import { nodeGrants } from "./sandbox/node-grants.ts";
 import type { Rooms } from "./sandbox/rooms.ts";
 import { Sandboxes } from "./sandbox/sandboxes.ts";
+import { SandboxVolumes } from "./volume/volumes.ts";
 
 export interface DaemonOptions {
   /** Absent: the default file where it exists. */
@@ -74,6 +75,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     layers: new LayerStore(paths.images),
     pinnedImages: new PinnedImages(paths.images),
     rootfs: new RootFilesystems(paths.rootfs),
+    volumes: new SandboxVolumes(paths),
     namespaces: new SandboxNamespaces(paths.run),
     cgroups,
     node: nodeGrants(),

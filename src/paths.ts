@@ -33,6 +33,17 @@ export class NodePaths {
   bundles(sandboxId: string): string {
     return join(this.allBundles, sandboxId);
   }
+  /** Disk of a sandbox's volumes, each in a folder of its name. */
+  volumes(sandboxId: string): string {
+    return join(this.state, "volumes", sandboxId);
+  }
+  /** Mount points of a sandbox's volumes that are mounts: beside what a running sandbox has, so that no removal of files comes here. */
+  volumeMounts(sandboxId: string): string {
+    return join(this.allVolumeMounts, sandboxId);
+  }
+  get allVolumeMounts(): string {
+    return join(this.run, "v");
+  }
   logs(sandboxId: string): string {
     return join(this.state, "logs", sandboxId);
   }

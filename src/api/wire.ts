@@ -22,7 +22,13 @@ import {
   type SeccompProfile,
   type SeccompProfileSchema,
   SeccompProfileType,
+  StorageMedium,
   SupplementalGroupsPolicy,
+  type Volume,
+  type VolumeMount,
+  type VolumeMountSchema,
+  type VolumeSchema,
+  RecursiveReadOnly,
 } from "../gen/berth/v1/sandbox_pb.js";
 import {
   type SandboxesGetRequest,
@@ -38,9 +44,12 @@ import type {
   SeccompProfile as ParsedProfile,
   SecurityContext as ParsedContext,
 } from "../sandbox/spec.ts";
+import type { EmptyDirVolume, Volume as ParsedVolume, VolumeMount as ParsedMount } from "../sandbox/volumes.ts";
 import { parseTogether } from "../sandbox/together.ts";
 import { present } from "./present.ts";
 import { lifeDocument, lifeMessage, probeDocuments, probeMessages, timeText } from "./wire-life.ts";
+
+type ParsedMedium = EmptyDirVolume["medium"];
 
 /** The part that Create and Render share. */
 interface SandboxMessages {
@@ -59,15 +68,47 @@ function metadataDocument({ namespace, name, labels, annotations }: ObjectMeta):
 }
 
 function specDocument(spec: SandboxSpec): unknown {
-  const { runtimeClassName, containers, securityContext, hostname, requireEnforcement } = spec;
+  const { runtimeClassName, containers, securityContext, hostname, requireEnforcement, volumes } = spec;
   return set({
     runtimeClassName,
     containers: containers.map(containerDocument),
     securityContext: securityContext && sandboxSecurityDocument(securityContext),
     hostname,
     requireEnforcement,
+    volumes: volumes.map(volumeDocument),
     ...lifeDocument(spec),
   });
+}
+
+function volumeDocument({ name, source }: Volume): unknown {
+  switch (source.case) {
+    case "emptyDir": {
+      const { medium, sizeLimit } = source.value;
+      return { name, emptyDir: set({ medium: MEDIA.get(medium) ?? medium, sizeLimit }) };
+    }
+    case "tmpfs":
+      return { name, tmpfs: set({ sizeLimit: source.value.sizeLimit, mode: source.value.mode }) };
+    case undefined:
+      return { name };
+  }
+}
+
+/** Any other number is left to the parser, which refuses it by name. */
+const MEDIA = new Map<StorageMedium, ParsedMedium>([
+  [StorageMedium.UNSPECIFIED, ""],
+  [StorageMedium.MEMORY, "Memory"],
+]);
+
+/** Any other number is left to the parser, which refuses it by name. */
+const RECURSIVE = new Map<RecursiveReadOnly, ParsedMount["recursiveReadOnly"]>([
+  [RecursiveReadOnly.UNSPECIFIED, "Disabled"],
+  [RecursiveReadOnly.DISABLED, "Disabled"],
+  [RecursiveReadOnly.IF_POSSIBLE, "IfPossible"],
+  [RecursiveReadOnly.ENABLED, "Enabled"],
+]);
+
+function mountDocument({ name, mountPath, readOnly, recursiveReadOnly }: VolumeMount): unknown {
+  return { name, mountPath, readOnly, recursiveReadOnly: RECURSIVE.get(recursiveReadOnly) ?? recursiveReadOnly };
 }
 
 function sandboxSecurityDocument(context: SandboxSecurityContext): unknown {
@@ -128,7 +169,7 @@ function idOf(id: bigint | undefined): number | undefined {
 }
 
 function containerDocument(container: Container): unknown {
-  const { name, image, command, args, env, workingDir, securityContext, rlimits, devices } = container;
+  const { name, image, command, args, env, workingDir, securityContext, volumeMounts, rlimits, devices } = container;
   const variables = env.map((variable) => set({ name: variable.name, value: variable.value }));
   return set({
     name,
@@ -140,6 +181,7 @@ function containerDocument(container: Container): unknown {
     securityContext: securityContext && securityDocument(securityContext),
     rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitOf(soft), hard: limitOf(hard) })),
     devices: devices.map(({ path, containerPath, permissions }) => set({ path, containerPath, permissions })),
+    volumeMounts: volumeMounts.map(mountDocument),
     ...probeDocuments(container),
   });
 }
@@ -234,23 +276,40 @@ export function sandboxMessages({ metadata, spec }: SandboxRequest): {
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, rlimits, devices, ...others }) => ({
-      name,
-      image,
-      command: [...command],
-      args: [...args],
-      env: env.map((variable) => ({ name: variable.name, value: variable.value })),
-      workingDir,
-      securityContext: securityMessage(securityContext),
-      rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
-      devices: devices.map(({ path, containerPath, permissions }) => ({ path, containerPath, permissions })),
-      ...probeMessages(others),
-    })),
+    containers: spec.containers.map(
+      ({ name, image, command, args, env, workingDir, securityContext, volumeMounts, rlimits, devices, ...others }) => ({
+        name,
+        image,
+        command: [...command],
+        args: [...args],
+        env: env.map((variable) => ({ name: variable.name, value: variable.value })),
+        workingDir,
+        securityContext: securityMessage(securityContext),
+        rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
+        devices: devices.map(({ path, containerPath, permissions }) => ({ path, containerPath, permissions })),
+        volumeMounts: volumeMounts.map(mountMessage),
+        ...probeMessages(others),
+      }),
+    ),
     securityContext: sandboxSecurityMessage(spec.securityContext),
     hostname: spec.hostname,
     requireEnforcement: spec.requireEnforcement,
+    volumes: spec.volumes.map(volumeMessage),
     ...lifeMessage(spec),
   });
+}
+
+function volumeMessage({ name, emptyDir, tmpfs }: ParsedVolume): MessageInitShape<typeof VolumeSchema> {
+  if (tmpfs) return { name, source: { case: "tmpfs", value: { sizeLimit: sizeText(tmpfs.sizeLimit), mode: tmpfs.mode } } };
+  const medium = emptyDir?.medium === "Memory" ? StorageMedium.MEMORY : StorageMedium.UNSPECIFIED;
+  return { name, source: { case: "emptyDir", value: { medium, sizeLimit: sizeText(emptyDir?.sizeLimit) } } };
+}
+
+const sizeText = (bytes: number | undefined): string => (bytes === undefined ? "" : String(bytes));
+
+function mountMessage({ name, mountPath, readOnly, recursiveReadOnly }: ParsedMount): MessageInitShape<typeof VolumeMountSchema> {
+  const [recursive] = [...RECURSIVE].findLast(([, text]) => text === recursiveReadOnly) ?? [];
+  return { name, mountPath, readOnly, recursiveReadOnly: recursive ?? RecursiveReadOnly.DISABLED };
 }
 
 function securityMessage({

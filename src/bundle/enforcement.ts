@@ -25,7 +25,7 @@ export interface EnforcementEntry {
 }
 
 /** What the report depends on of what a runtime can do. */
-export type EnforcementTraits = Pick<RuntimeTraits, "ambient" | "umask" | "setuid" | "execSeccomp">;
+export type EnforcementTraits = Pick<RuntimeTraits, "ambient" | "umask" | "setuid" | "execSeccomp" | "recursiveReadOnly">;
 
 /** What the node can give to containers under a runtime that shares its kernel. */
 export interface NodeGrants {

@@ -1,7 +1,10 @@
 /** Where each value of a rendered config.json comes from. Pure; looks at the same input as render. */
 
-import type { ContainerSpec } from "../sandbox/spec.ts";
+import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
+import type { VolumeMount } from "../sandbox/volumes.ts";
+import { baselineMounts } from "./baseline.ts";
 import { type Capability, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapabilities } from "./capabilities.ts";
+import { appMounts, sharedMountAnnotations, volumeOf } from "./mounts.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
 import { pointerOf } from "./pointer.ts";
@@ -91,16 +94,60 @@ function originOf(subject: Subject, path: readonly string[], value: unknown): Fo
     case "hostname":
       return byRequest(subject.input.request.spec.hostname === "" ? "metadata.name" : "spec.hostname");
     case "mounts":
-      return byDefault(`mounts of every container under a runtime ${kernelOf(subject)}`);
+      return mountOrigin(subject, rest);
     case "annotations":
-      if (rest[0] !== undefined && Object.hasOwn(subject.input.request.metadata.annotations, rest[0]))
-        return byRequest(`metadata.annotations[${rest[0]}]`);
-      return placed("names the container and its sandbox: runsc groups containers by these");
+      return annotationOrigin(subject, rest);
     case "linux":
       return linuxOrigin(subject, rest);
     default:
       return undefined;
   }
+}
+
+function mountOrigin(subject: Subject, [position, field, option]: readonly string[]): Found | undefined {
+  const { input, app } = subject;
+  const baseline = baselineMounts(RENDER_TRAITS[input.adapter].isolation).length;
+  if (Number(position) < baseline) return byDefault(`mounts of every container under a runtime ${kernelOf(subject)}`);
+  if (!app) return undefined;
+  const { spec } = input.request;
+  const { index, mount } = appMounts(spec, app.spec, input.adapter, input.volumes)[Number(position) - baseline] ?? {};
+  const volumeMount = index === undefined ? undefined : app.spec.volumeMounts[index];
+  if (!mount || !volumeMount) return undefined;
+  const ofMount = `${fieldOf(app)}.volumeMounts[${index}]`;
+  const ofVolume = volumeField(spec, volumeMount);
+  if (field === "destination") return byRequest(`${ofMount}.mountPath`);
+  if (field === "source" && mount.source !== mount.type) return placed(`where berth made ${ofVolume}`);
+  return field === "options" ? optionOrigin(mount.options[Number(option)] ?? "", ofMount, ofVolume) : byRequest(ofVolume);
+}
+
+/** Path of the volume's kind in the request. */
+function volumeField(spec: SandboxSpec, volumeMount: VolumeMount): string {
+  const volume = volumeOf(spec, volumeMount);
+  return `spec.volumes[${spec.volumes.indexOf(volume)}].${volume.emptyDir ? "emptyDir" : "tmpfs"}`;
+}
+
+function optionOrigin(option: string, ofMount: string, ofVolume: string): Found {
+  switch (option.split("=")[0]) {
+    case "ro":
+    case "rw":
+      return byRequest(`${ofMount}.readOnly`);
+    case "rro":
+      return byRequest(`${ofMount}.recursiveReadOnly`);
+    case "size":
+      return byRequest(`${ofVolume}.sizeLimit`);
+    case "mode":
+      return byRequest(`${ofVolume}.mode`);
+    default:
+      return byDefault("mounts of volumes");
+  }
+}
+
+function annotationOrigin({ input, app }: Subject, [key = ""]: readonly string[]): Found {
+  if (Object.hasOwn(input.request.metadata.annotations, key)) return byRequest(`metadata.annotations[${key}]`);
+  const shared = !app && key in sharedMountAnnotations(input.request.spec, input.adapter, input.volumes);
+  return shared
+    ? quirk("runsc shares a memory volume between containers when pause names it")
+    : placed("names the container and its sandbox: runsc groups containers by these");
 }
 
 function kernelOf({ input }: Subject): string {

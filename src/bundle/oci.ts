@@ -102,8 +102,8 @@ const root = z.strictObject({ path: absolutePath, readonly: z.boolean() });
 const mount = z.strictObject({
   /** Where in the container. */
   destination: cleanPath,
-  /** "POSIX-platform Mounts": a filesystem of the kernel. */
-  type: z.enum(["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup"]),
+  /** "POSIX-platform Mounts": a filesystem of the kernel, or bind for a folder of the node. */
+  type: z.enum(["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "bind"]),
   /** "Mounts". */
   source: noNul.min(1),
   /** "Linux mount options": runtimes join those of the filesystem with commas. */

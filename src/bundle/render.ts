@@ -15,6 +15,8 @@ import {
   type NodeGrants,
   sandboxEnforcement,
 } from "./enforcement.ts";
+import { mountEnforcement, refuseImpossibleMounts, volumeEnforcement } from "./mount-enforcement.ts";
+import { appMounts, sharedMountAnnotations, type VolumePlaces } from "./mounts.ts";
 import { configJson, type OciConfig, type OciLinux, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
 import { refuseImpossible } from "./impossible.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
@@ -88,6 +90,7 @@ export interface RenderInput {
   readonly pause: ContainerPlace;
   /** By container name. */
   readonly places: ReadonlyMap<string, ContainerPlace>;
+  readonly volumes: VolumePlaces;
   readonly namespaces: NamespacePaths;
   /** Group of the sandbox in every hierarchy, such as /berth.slice/ID; undefined where the runtime must leave cgroups alone. */
   readonly cgroup: string | undefined;
@@ -109,10 +112,12 @@ export interface RenderResult {
 /** Throws BerthError InvalidRequest, UserUnresolvable or ImageInvalid when image and request do not fit, NotEnforceable when request and runtime do not. */
 export function render(input: RenderInput): RenderResult {
   refuseImpossible(input.request.spec, input.adapter, undefined);
+  const mounts = { spec: input.request.spec, adapter: input.adapter, traits: input.traits };
+  refuseImpossibleMounts(mounts);
   const apps = input.request.spec.containers.map((container, index) =>
     inContainer(container.name, () => renderApp(input, container, index)),
   );
-  const enforcement = [...sandboxEnforcement(input.request.spec), ...apps.flatMap((app) => app.enforcement)];
+  const enforcement = [...sandboxEnforcement(input.request.spec), ...volumeEnforcement(mounts), ...apps.flatMap((app) => app.enforcement)];
   const bundles = [bundle(PAUSE_NAME, pauseConfig(input)), ...apps.map((app) => bundle(app.name, app.config))];
   return { bundles, enforcement, warnings: enforcementWarnings(enforcement) };
 }
@@ -143,7 +148,10 @@ function pauseConfig(input: RenderInput): OciConfig {
     root: { path: input.pause.rootfs, readonly: true },
     hostname: input.request.spec.hostname || input.request.metadata.name,
     mounts: baselineMounts(isolation),
-    annotations: annotations("sandbox", input, PAUSE_NAME),
+    annotations: {
+      ...annotations("sandbox", input, PAUSE_NAME),
+      ...sharedMountAnnotations(input.request.spec, input.adapter, input.volumes),
+    },
     linux: baselineLinux({ isolation, namespaces: input.namespaces, cgroupsPath: cgroupsPath(input, input.pause.id) }),
   };
 }
@@ -178,7 +186,10 @@ function renderApp(
       ...appArmorOf(input.adapter, security),
     },
     root: { path: place.rootfs, readonly: readOnlyRootFilesystem ?? false },
-    mounts: baselineMounts(isolation),
+    mounts: [
+      ...baselineMounts(isolation),
+      ...appMounts(input.request.spec, container, input.adapter, input.volumes).map(({ mount }) => mount),
+    ],
     annotations: { ...annotations("container", input, container.name), ...requestAnnotations(input) },
     linux: {
       ...withDevices(
@@ -190,7 +201,10 @@ function renderApp(
   };
   const { adapter, traits, node } = input;
   const about = { spec: input.request.spec, container, security, uid: user.uid, sets, seccomp };
-  const enforcement = containerEnforcement({ ...about, adapter, traits, node });
+  const enforcement = [
+    ...containerEnforcement({ ...about, adapter, traits, node }),
+    ...mountEnforcement({ spec: input.request.spec, adapter, traits }, container),
+  ];
   return { name: container.name, config, enforcement };
 }
 

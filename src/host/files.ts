@@ -1,6 +1,20 @@
 /** Files: written so that a reader sees the old or the new text, and read so that a rootfs cannot lead out of itself. */
 import { randomBytes } from "node:crypto";
-import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, relative } from "node:path";
 import { SystemError, openat2 } from "./libc.ts";
 
 /**
@@ -46,6 +60,44 @@ export function readFileInRoot(root: string, path: string, options: { maxBytes: 
   } finally {
     closeSync(found);
   }
+}
+
+/**
+ * Makes a folder below `root` where there is none, with those above it; symlinks resolve as if `root` were `/`. Sets its mode, where
+ * one is given, whether it was there or not. Answers where it really is, as an absolute path in the root. Errors: FileInRootError for what is there and is no folder, and
+ * for symlinks that lead nowhere; SystemError or Node's else.
+ */
+export function ensureDirInRoot(root: string, path: string, mode?: number): string {
+  const found = openPathInRoot(root, path) ?? makeDirInRoot(root, path);
+  try {
+    if (!fstatSync(found).isDirectory()) throw new FileInRootError(`${path} is not a folder`);
+    const name = `/proc/self/fd/${found}`;
+    if (mode !== undefined) chmodSync(name, mode);
+    const real = readlinkSync(name);
+    return `/${relative(realpathSync(root), real)}`;
+  } finally {
+    closeSync(found);
+  }
+}
+
+/** Answers a descriptor of what it made. */
+function makeDirInRoot(root: string, path: string): number {
+  // The root folder is there, so this ends.
+  const above = ensureDirInRoot(root, dirname(path));
+  const folder = openPathInRoot(root, above);
+  if (folder === undefined) throw new FileInRootError(`${above} went away`);
+  try {
+    mkdirSync(`/proc/self/fd/${folder}/${basename(path)}`, { mode: 0o755 });
+  } catch (error) {
+    // A symlink that leads nowhere is a name that is taken.
+    const taken = error instanceof Error && "code" in error && error.code === "EEXIST";
+    throw taken ? new FileInRootError(`${path} is a symbolic link that leads nowhere`) : error;
+  } finally {
+    closeSync(folder);
+  }
+  const made = openPathInRoot(root, path);
+  if (made === undefined) throw new FileInRootError(`${path} went away`);
+  return made;
 }
 
 /** Opens with O_PATH, which names a file without opening it: a fifo cannot hang us and a device is not touched. */

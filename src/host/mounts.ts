@@ -39,6 +39,11 @@ export function mountOverlay(overlay: OverlayMount): void {
   }
 }
 
+/** Mounts a tmpfs with these options of its own. Errors: SystemError. */
+export function mountTmpfs(target: string, options: readonly string[]): void {
+  mount("tmpfs", target, "tmpfs", 0, options.join(","));
+}
+
 /** Shows `source` (a file or folder) at `target` (one of the same kind), without mounts below it. Errors: SystemError. */
 export function bindMount(source: string, target: string): void {
   mount(source, target, null, MS_BIND, null);

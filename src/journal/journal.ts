@@ -9,11 +9,11 @@ import type { SandboxSpec } from "../sandbox/spec.ts";
 import { changes, deleted, type JournalEvent, type NewEvent } from "./events.ts";
 import { migrate } from "./schema.ts";
 
-/** Fields of a record and of its spec that an earlier berthd did not write, as when nobody asks for anything. */
+/** Fields of a record, of its spec and of containers that an earlier berthd did not write, as when nobody asks for anything. */
 const LATER_RECORD_FIELDS = { annotations: {}, resourceVersion: 0, generation: 1 };
-const LATER_SPEC_FIELDS = { hostname: "", requireEnforcement: false, restartPolicy: "Never" as const };
+const LATER_SPEC_FIELDS = { hostname: "", requireEnforcement: false, volumes: [], restartPolicy: "Never" as const };
 const LATER_SECURITY_FIELDS = { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const, sysctls: [] };
-const LATER_CONTAINER_FIELDS = { devices: [], rlimits: [] };
+const LATER_CONTAINER_FIELDS = { volumeMounts: [], devices: [], rlimits: [] };
 
 function withLaterFields(spec: SandboxSpec): SandboxSpec {
   return {

@@ -33,9 +33,14 @@ export class RootFilesystems {
     return target;
   }
 
+  /** Where the root filesystem of a container is mounted. */
+  path(id: string): string {
+    return this.#path(id, "rootfs");
+  }
+
   /** Unmounts, whatever is mounted inside first. Not mounted is fine. Errors: SystemError. */
   unmount(id: string): void {
-    listMounts(this.#path(id, "rootfs")).forEach(unmount);
+    listMounts(this.path(id)).forEach(unmount);
   }
 
   /** Unmounts and removes all of the container, with what it wrote. Not there is fine. */

@@ -27,6 +27,8 @@ const UMASK_RUNSC = 2026_01_01;
 
 /** A release of 2024 filters a container's own processes only, one of 2026 also those that exec brings into it. */
 const EXEC_SECCOMP_RUNSC = 2026_01_01;
+/** Major and minor version from which on a runtime knows the mount option rro. Older ones take no notice of it. */
+const RECURSIVE_READ_ONLY = { runc: [1, 1], crun: [1, 8] } as const;
 
 export interface Probe {
   readonly version: string;
@@ -66,7 +68,14 @@ export function traitsOfVersion(adapter: AdapterName, version: string): Enforcem
     umask: date >= UMASK_RUNSC,
     setuid: date >= UMASK_RUNSC,
     execSeccomp: date >= EXEC_SECCOMP_RUNSC,
+    recursiveReadOnly: adapter === "runsc" || isAtLeast(version, RECURSIVE_READ_ONLY[adapter]),
   };
+}
+
+/** Of versions such as 1.1.5 or 1.2.0-rc.1; one that is not said is taken for a current one. */
+function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [, ours = "", rest = ""] = /^(\d+)\.(\d+)/.exec(version) ?? [];
+  return ours === "" || Number(ours) > major || (Number(ours) === major && Number(rest) >= minor);
 }
 
 /** Whether runsc knows a flag: it tells by `runsc flags`, and refuses to start with one that it does not know. */

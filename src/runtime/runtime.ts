@@ -14,6 +14,8 @@ export interface RuntimeTraits {
   setuid: boolean;
   /** A seccomp filter also holds for processes that are started in a container from outside. */
   execSeccomp: boolean;
+  /** A mount can be read-only with all that is mounted below it. */
+  recursiveReadOnly: boolean;
   /** The runtime must be told to leave cgroups alone. */
   ignoreCgroups: boolean;
   /** The runtime refuses a hybrid cgroup layout unless the v2 tree is hidden from it. */

@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 import { invalidRequest } from "../errors.ts";
-import { envVar, text, workingDir } from "./spec.ts";
+import { envVar, workingDir } from "./spec.ts";
+import { text } from "./texts.ts";
 import { violationsOf } from "../violations.ts";
 
 export interface TerminalSize {

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import type { DeviceNode } from "../bundle/devices.ts";
 import { refuseUnenforced } from "../bundle/enforcement.ts";
 import { refuseImpossible } from "../bundle/impossible.ts";
+import { refuseImpossibleMounts } from "../bundle/mount-enforcement.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
 import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
@@ -18,6 +19,7 @@ import { runtimeFor } from "../runtime/registry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { admitAgain } from "./admit.ts";
 import { readDevices } from "./devices.ts";
+import { makeVolumes, prepareMountPoints, volumePlaces } from "./mounting.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { allContainers, type ContainerRecord, OF_A_RUN, type SandboxRecord } from "./record.ts";
 import { type Live, type Operation, unwatch } from "./operations.ts";
@@ -40,6 +42,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   const admitted = await operation.step("admission", () => admitAgain(record, rooms.policy.current, rooms.config));
   const resolved = await operation.step("runtime", () => rooms.runtimes.resolve(record.spec.runtimeClassName));
   refuseImpossible(record.spec, resolved.adapter, rooms.node);
+  refuseImpossibleMounts({ spec: record.spec, adapter: resolved.adapter, traits: resolved.traits });
   const seccompProfiles = await operation.step("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
   const devices = await operation.step("devices", () => readDevices(record.spec));
   const images = await operation.step("image", () => findImages(record, findImage));
@@ -55,6 +58,10 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   // Whatever an earlier run, or a try that was cut off, has left: it would be in the way.
   if (operation.verb === "start" || operation.record.args.attempts) await operation.step("clear", () => clear(rooms, live));
   const places = await operation.step("rootfs", () => mountRootfs(rooms, record, layers));
+  await operation.step("volumes", () => {
+    makeVolumes(rooms.volumes, record, resolved.adapter);
+    makeMountPoints(rooms, record, record.containers);
+  });
   const namespaces = await operation.step("namespaces", () => makeNamespaces(rooms, record));
   await operation.step("cgroup", () => rooms.cgroups.create(monitorCgroup(rooms, record)));
   const rendered = await operation.step("render", () =>
@@ -174,6 +181,13 @@ function mountRootfs(rooms: Rooms, record: SandboxRecord, layers: ReadonlyMap<st
   return new Map(record.containers.map(({ id, name }) => [name, { id, rootfs: rooms.rootfs.mount(id, layers.get(name) ?? []) }]));
 }
 
+/** Each time before a runtime sees the containers: what ran before may have put links in the way. */
+export function makeMountPoints(rooms: Rooms, record: SandboxRecord, containers: readonly ContainerRecord[]): void {
+  if (!record.runtime) throw new Error("the runtime is resolved before mount points are made");
+  const rootfs = new Map(containers.map(({ id, name }) => [name, rooms.rootfs.path(id)]));
+  prepareMountPoints({ spec: record.spec, adapter: record.runtime.adapter, rootfs, volumes: volumePlaces(rooms.paths, record) });
+}
+
 interface Made {
   readonly images: Images;
   /** Of the images, where they were read already. */
@@ -207,6 +221,7 @@ function renderBundles(
     architecture: nodeArchitecture(),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
     places,
+    volumes: volumePlaces(rooms.paths, record),
     namespaces,
     cgroup: traits.ignoreCgroups ? undefined : sandboxCgroup(rooms, record.id),
   });

@@ -23,6 +23,7 @@ import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
 import { admitRequest } from "./admit.ts";
 import { readDevices } from "./devices.ts";
+import { volumePlaces } from "./mounting.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
 import { stopSignalNumber } from "./signals.ts";
@@ -79,6 +80,7 @@ export async function renderOffline(wanted: SandboxRequest, options: OfflineOpti
     devices,
     architecture: options.architecture ?? nodeArchitecture(),
     pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
+    volumes: volumePlaces(DEFAULT_PATHS, { id: pause, spec: request.spec }),
     places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),
     namespaces: { net: namespace(pause, "net"), ipc: namespace(pause, "ipc"), uts: namespace(pause, "uts") },
     cgroup: `${options.config.cgroupRoot}/${pause}`,

@@ -65,6 +65,22 @@ const POD_SECURITY_CONTEXT: ObjectFields = {
 
 const ENV_VAR: ObjectFields = { implemented: { name: "as it is", value: "as it is" }, later: ["valueFrom"] };
 
+const VOLUME_MOUNT: ObjectFields = {
+  implemented: { name: "as it is", mountPath: "as it is", readOnly: "as it is", recursiveReadOnly: "as it is" },
+  later: words("mountPropagation subPath subPathExpr"),
+};
+
+const EMPTY_DIR: ObjectFields = { implemented: { medium: "as it is", sizeLimit: "as it is" }, later: [] };
+
+const VOLUME: ObjectFields = {
+  implemented: { name: "as it is", emptyDir: EMPTY_DIR },
+  later: words(`
+    awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker
+    gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
+    projected quobyte rbd scaleIO secret storageos vsphereVolume
+  `),
+};
+
 const CONTAINER: ObjectFields = {
   implemented: {
     name: "as it is",
@@ -74,11 +90,11 @@ const CONTAINER: ObjectFields = {
     env: [ENV_VAR],
     workingDir: "as it is",
     securityContext: SECURITY_CONTEXT,
+    volumeMounts: [VOLUME_MOUNT],
   },
   later: words(`
     envFrom imagePullPolicy lifecycle livenessProbe ports readinessProbe resizePolicy resources restartPolicy
     restartPolicyRules startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices
-    volumeMounts
   `),
 };
 
@@ -91,6 +107,7 @@ const POD_SPEC: ObjectFields = {
     hostname: "as it is",
     activeDeadlineSeconds: "as it is",
     terminationGracePeriodSeconds: "as it is",
+    volumes: [VOLUME],
   },
   later: words(`
     affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
@@ -98,7 +115,7 @@ const POD_SPEC: ObjectFields = {
     initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
     resourceClaims resources schedulerName schedulingGates serviceAccount serviceAccountName
     setHostnameAsFQDN shareProcessNamespace subdomain tolerations
-    topologySpreadConstraints volumes workloadRef
+    topologySpreadConstraints workloadRef
   `),
 };
 

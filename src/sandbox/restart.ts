@@ -4,7 +4,7 @@ import type { BerthError } from "../errors.ts";
 import { isAlive } from "../host/processes.ts";
 import { runtimeFor } from "../runtime/registry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { createContainer, startContainer } from "./launch.ts";
+import { createContainer, makeMountPoints, startContainer } from "./launch.ts";
 import type { Live, Operation, Outcome, Story } from "./operations.ts";
 import { type ContainerRecord, OF_A_RUN, type SandboxRecord } from "./record.ts";
 import { planAfterFailure } from "./restarts.ts";
@@ -21,6 +21,7 @@ async function run(rooms: Rooms, live: Live, operation: Operation): Promise<Outc
   await operation.step("clear", () => clearApp(rooms, record, app, runtime), name);
   for (const key of OF_A_RUN) delete app[key];
   live.ended.delete(name);
+  await operation.step("volumes", () => makeMountPoints(rooms, record, [app]), name);
   await operation.step("app-create", () => createContainer(rooms, record, app, runtime), name);
   app.reason = "";
   // With its processes, so that whoever comes after a crash can end them.

@@ -12,6 +12,7 @@ import type { RootFilesystems } from "../rootfs/overlay.ts";
 import type { RuntimeRegistry } from "../runtime/registry.ts";
 import type { RuntimeContainer } from "../runtime/runtime.ts";
 import type { Faults } from "./faults.ts";
+import type { SandboxVolumes } from "../volume/volumes.ts";
 import type { ContainerRecord, SandboxRecord } from "./record.ts";
 
 /** Where sandboxes report what happens to them, for people. */
@@ -32,6 +33,7 @@ export interface Rooms {
   readonly layers: LayerStore;
   readonly pinnedImages: PinnedImages;
   readonly rootfs: RootFilesystems;
+  readonly volumes: SandboxVolumes;
   readonly namespaces: SandboxNamespaces;
   readonly cgroups: Cgroups;
   readonly node: NodeGrants;

@@ -11,6 +11,8 @@ import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
 import { annotationFault, RESERVED_PREFIXES } from "./annotations.ts";
 import { violationsOf } from "../violations.ts";
+import { DNS_LABEL, dnsLabel, isDnsLabel, rule, text } from "./texts.ts";
+import { type Volume, type VolumeMount, volumeMounts, volumes } from "./volumes.ts";
 
 export interface EnvVar {
   readonly name: string;
@@ -79,6 +81,8 @@ export interface ContainerSpec {
   /** Empty: the image's. */
   readonly workingDir: string;
   readonly securityContext: SecurityContext;
+  /** No two at one path. */
+  readonly volumeMounts: readonly VolumeMount[];
   /** Each type once. */
   readonly rlimits: readonly Rlimit[];
   /** Each place in the container once. */
@@ -97,6 +101,8 @@ export interface SandboxSpec {
   readonly hostname: string;
   /** What is not enforced is refused instead of reported. */
   readonly requireEnforcement: boolean;
+  /** Names are unique. */
+  readonly volumes: readonly Volume[];
   readonly restartPolicy: RestartPolicy;
   /** After the creation or start began. */
   readonly activeDeadlineSeconds?: number | undefined;
@@ -123,21 +129,47 @@ export interface SandboxRequest {
 /** Parses {metadata, spec}. Throws InvalidRequest with every violation and its field path. */
 export function parseSandboxRequest(input: unknown): SandboxRequest {
   const parsed = sandboxSchema.safeParse(input, { reportInput: true });
-  const repeated = repeatedNames(input);
-  if (parsed.success && repeated.length === 0) return parsed.data;
-  throw invalidRequest([...(parsed.success ? [] : violationsOf(parsed.error, input)), ...repeated]);
+  const violations = [...(parsed.success ? [] : violationsOf(parsed.error, input)), ...violationsAcross(input)];
+  if (parsed.success && violations.length === 0) return parsed.data;
+  throw invalidRequest(violations);
 }
 
 /** Looks at the input itself: zod does not come to rules over several containers while a field of one is of a wrong type. */
-function repeatedNames(input: unknown): Violation[] {
-  const containers = propertyOf(propertyOf(input, "spec"), "containers");
-  if (!Array.isArray(containers)) return [];
-  const names = containers.map((container: unknown) => propertyOf(container, "name"));
-  return names.flatMap((name, index) => {
-    if (typeof name !== "string" || names.indexOf(name) === index) return [];
-    const rule = "is used by another container of the sandbox";
-    return [{ field: `spec.containers[${index}].name`, rule, value: show(name), allowed: "a name of its own" }];
+function violationsAcross(input: unknown): Violation[] {
+  const spec = propertyOf(input, "spec");
+  return [...repeatedNames(spec, "containers"), ...repeatedNames(spec, "volumes"), ...unknownVolumes(spec)];
+}
+
+function repeatedNames(spec: unknown, list: "containers" | "volumes"): Violation[] {
+  const seen = new Set<unknown>();
+  return namesOf(spec, list).flatMap((name, index) => {
+    const repeated = seen.has(name);
+    seen.add(name);
+    if (typeof name !== "string" || !repeated) return [];
+    const rule = `is used by another ${list.slice(0, -1)} of the sandbox`;
+    return [{ field: `spec.${list}[${index}].name`, rule, value: show(name), allowed: "a name of its own" }];
   });
+}
+
+function unknownVolumes(spec: unknown): Violation[] {
+  const known = new Set(namesOf(spec, "volumes"));
+  return listOf(spec, "containers").flatMap((container, index) =>
+    namesOf(container, "volumeMounts").flatMap((name, position) => {
+      if (typeof name !== "string" || known.has(name)) return [];
+      const field = `spec.containers[${index}].volumeMounts[${position}].name`;
+      const allowed = known.size === 0 ? "a volume of spec.volumes, which is empty" : show([...known]);
+      return [{ field, rule: "is no volume of the sandbox", value: show(name), allowed }];
+    }),
+  );
+}
+
+function namesOf(value: unknown, list: string): unknown[] {
+  return listOf(value, list).map((entry) => propertyOf(entry, "name"));
+}
+
+function listOf(value: unknown, key: string): unknown[] {
+  const list = propertyOf(value, key);
+  return Array.isArray(list) ? list : [];
 }
 
 function propertyOf(value: unknown, key: string): unknown {
@@ -149,16 +181,6 @@ const MAX_DEVICES = 64;
 /** Room for the primary group and those of the image below the kernel's NGROUPS_MAX, 65536; more than any sandbox needs. */
 const MAX_GROUPS = 1024;
 
-/** A refinement whose message is the rule and whose allowed text travels in params. */
-function rule(test: (value: string) => boolean, message: string, allowed: string): (text: z.ZodString) => z.ZodString {
-  return (text) => text.refine(test, { error: message, params: { allowed } });
-}
-
-const noNul = rule((text) => !text.includes("\0"), "contains a NUL character", "text without NUL");
-export const text = noNul(z.string());
-const isDnsLabel = (name: string): boolean => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
-const DNS_LABEL = ["is not a DNS label", "1 to 63 lower-case letters, digits and '-', a letter or digit at both ends"] as const;
-const dnsLabel = rule(isDnsLabel, ...DNS_LABEL);
 const hostname = rule((name) => name === "" || isDnsLabel(name), ...DNS_LABEL)(z.string());
 
 const sandboxName = rule(
@@ -446,6 +468,7 @@ const container = z.strictObject({
   env: z.array(envVar).prefault([]),
   workingDir: workingDir.prefault(""),
   securityContext: securityContext.prefault({}),
+  volumeMounts: volumeMounts.prefault([]),
   rlimits: rlimits.prefault([]),
   devices: devices.prefault([]),
   startupProbe: notYet<Probe>(),
@@ -517,6 +540,7 @@ const sandboxSchema = z.strictObject({
     securityContext: sandboxSecurityContext.prefault({}),
     hostname: hostname.prefault(""),
     requireEnforcement: z.boolean().prefault(false),
+    volumes: volumes.prefault([]),
     restartPolicy: z.enum(["Never", "OnFailure", "Always"], { error: "is not a restart policy" }).prefault("Never"),
     activeDeadlineSeconds: positive.optional(),
     ttlSecondsAfterFinished: wholeNumber(0, MAX_SECONDS).optional(),

@@ -25,6 +25,7 @@ export async function findStrays(rooms: Rooms, records: readonly SandboxRecord[]
   };
   look("run-time files", list(rooms.paths.sandboxes));
   look("namespaces", rooms.namespaces.list());
+  look("mounts of volumes", list(rooms.paths.allVolumeMounts));
   look("cgroup", rooms.cgroups.list(rooms.config.cgroupRoot));
   look("bundles", list(rooms.paths.allBundles));
   await Promise.all([...strays].map(([id, found]) => settle(rooms, id, found)));

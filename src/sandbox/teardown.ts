@@ -14,7 +14,7 @@ import { type Rooms, runtimeContainer, sandboxCgroup } from "./rooms.ts";
 const MONITOR_MS = 5_000;
 const LOOK_MS = 5;
 
-/** Ends every process and removes all run-time state; bundles, logs and writable layers stay. Throws when something does not go away. */
+/** Ends every process and removes all run-time state; bundles, logs, writable layers and volumes on disk stay. Throws when something does not go away. */
 export async function teardown(rooms: Rooms, record: SandboxRecord): Promise<void> {
   // What is frozen would not die.
   rooms.cgroups.thaw(sandboxCgroup(rooms, record.id));
@@ -35,10 +35,11 @@ export async function clearApp(rooms: Rooms, record: SandboxRecord, app: Contain
   rmSync(target.dir, { recursive: true, force: true });
 }
 
-/** Ends what is in a sandbox's group and removes its group, namespaces and run-time files. */
+/** Ends what is in a sandbox's group and removes its group, mounts of volumes, namespaces and run-time files. */
 export async function removeRunning(rooms: Rooms, sandboxId: string): Promise<void> {
   await rooms.cgroups.killAll(sandboxCgroup(rooms, sandboxId));
   await rooms.cgroups.remove(sandboxCgroup(rooms, sandboxId));
+  rooms.volumes.unmount(sandboxId);
   rooms.namespaces.remove(sandboxId);
   const dir = rooms.paths.sandbox(sandboxId);
   // runsc pins a network namespace of its own in its state folder.
@@ -49,6 +50,7 @@ export async function removeRunning(rooms: Rooms, sandboxId: string): Promise<vo
 /** Removes what teardown leaves: nothing of the sandbox is on the node afterwards. */
 export function removeFiles(rooms: Rooms, record: SandboxRecord): void {
   for (const container of record.containers) rooms.rootfs.remove(container.id);
+  rooms.volumes.remove(record.id);
   rmSync(rooms.paths.bundles(record.id), { recursive: true, force: true });
   rmSync(rooms.paths.logs(record.id), { recursive: true, force: true });
 }

@@ -5,7 +5,14 @@ import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { refusalOf } from "../../src/api/client.ts";
 import { BerthError, invalidRequest } from "../../src/errors.ts";
-import { AmbientMode, RestartPolicy, SandboxState, SupplementalGroupsPolicy } from "../../src/gen/berth/v1/sandbox_pb.js";
+import {
+  AmbientMode,
+  RecursiveReadOnly,
+  RestartPolicy,
+  SandboxState,
+  StorageMedium,
+  SupplementalGroupsPolicy,
+} from "../../src/gen/berth/v1/sandbox_pb.js";
 import { LogStream, SandboxesCreateRequestSchema, WaitUntil } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import { BadRequestSchema } from "../../src/gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../src/gen/google/rpc/status_pb.js";
@@ -52,6 +59,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
             umask: 0o27,
             capabilities: { add: ["net_admin"], drop: ["KILL"], ambientMode: AmbientMode.LIST, ambient: ["NET_ADMIN"] },
           },
+          volumeMounts: [{ name: "data", mountPath: "/data/", readOnly: true, recursiveReadOnly: RecursiveReadOnly.IF_POSSIBLE }],
         },
       ],
       securityContext: {
@@ -62,6 +70,10 @@ test("a request reaches the heart as it was parsed, and the record comes back as
       },
       hostname: "host",
       requireEnforcement: true,
+      volumes: [
+        { name: "data", source: { case: "emptyDir", value: { medium: StorageMedium.MEMORY, sizeLimit: "64Mi" } } },
+        { name: "scratch", source: { case: "tmpfs", value: { mode: 0o750 } } },
+      ],
       restartPolicy: RestartPolicy.ON_FAILURE,
     },
   });
@@ -89,6 +101,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
               umask: 0o27,
               capabilities: { add: ["CAP_NET_ADMIN"], drop: ["CAP_KILL"], ambient: ["CAP_NET_ADMIN"] },
             },
+            volumeMounts: [{ name: "data", mountPath: "/data", readOnly: true, recursiveReadOnly: "IfPossible" }],
             rlimits: [],
             devices: [],
           },
@@ -96,10 +109,19 @@ test("a request reaches the heart as it was parsed, and the record comes back as
         securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict", sysctls: [] },
         hostname: "host",
         requireEnforcement: true,
+        volumes: [
+          { name: "data", emptyDir: { medium: "Memory", sizeLimit: 67_108_864 } },
+          { name: "scratch", tmpfs: { mode: 0o750 } },
+        ],
         restartPolicy: "OnFailure",
       },
     },
   });
+  expect(sandbox?.spec?.volumes.map(({ source }) => source)).toMatchObject([
+    { case: "emptyDir", value: { medium: StorageMedium.MEMORY, sizeLimit: "67108864" } },
+    { case: "tmpfs", value: { sizeLimit: "", mode: 0o750 } },
+  ]);
+  expect(sandbox?.spec?.containers[0]?.volumeMounts).toMatchObject([{ recursiveReadOnly: RecursiveReadOnly.IF_POSSIBLE }]);
   expect(sandbox?.spec?.securityContext).toMatchObject({ runAsUser: 5n, supplementalGroups: [7n, 8n] });
   expect(sandbox?.metadata).toMatchObject({ namespace: "default", name: "web", labels: { app: "web" } });
   expect(sandbox?.metadata?.createdAt).toMatchObject({ seconds: BigInt(Date.UTC(2026, 10, 21, 10) / 1000), nanos: 123_000_000 });

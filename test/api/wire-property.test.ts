@@ -40,6 +40,17 @@ const rlimit = fc.record(
   { type: fc.oneof(fc.constantFrom("RLIMIT_NOFILE", "CORE"), word), soft: uint64, hard: uint64 },
   { requiredKeys: [] },
 );
+const size = fc.oneof(word, fc.constantFrom("1Mi", "0", "5"));
+const volumeSource = fc.oneof(
+  fc.record({
+    case: fc.constant("emptyDir"),
+    value: fc.record({ medium: fc.integer({ min: -1, max: 2 }), sizeLimit: size }, { requiredKeys: [] }),
+  }),
+  fc.record({
+    case: fc.constant("tmpfs"),
+    value: fc.record({ sizeLimit: size, mode: fc.integer({ min: 0, max: 2000 }) }, { requiredKeys: [] }),
+  }),
+);
 const container = fc.record(
   {
     rlimits: fc.array(rlimit, { maxLength: 2 }),
@@ -56,6 +67,13 @@ const container = fc.record(
     args: words,
     env: fc.array(fc.record({ name: word, value: word }), { maxLength: 2 }),
     workingDir: word,
+    volumeMounts: fc.array(
+      fc.record(
+        { name: word, mountPath: word, readOnly: fc.boolean(), recursiveReadOnly: fc.integer({ min: -1, max: 4 }) },
+        { requiredKeys: [] },
+      ),
+      { maxLength: 2 },
+    ),
     securityContext: fc.record(
       {
         runAsUser: integer,
@@ -95,6 +113,7 @@ const request = fc.record(
         runtimeClassName: word,
         containers: fc.array(container, { maxLength: 3 }),
         hostname: word,
+        volumes: fc.array(fc.record({ name: word, source: volumeSource }, { requiredKeys: [] }), { maxLength: 2 }),
         requireEnforcement: fc.boolean(),
         restartPolicy: fc.integer({ min: -1, max: 5 }),
         activeDeadlineSeconds: integer,
@@ -190,7 +209,7 @@ test("random JSON that the protobuf mapping takes is parsed, or refused with vio
   expect(taken).toBeGreaterThan(0);
 });
 
-test("every field of the security context keeps its value across the wire, false and 0 too", () => {
+test("every field of the security context and of volumes keeps its value across the wire, false and 0 too", () => {
   const wholes = { runAsUser: 0, runAsGroup: 2_147_483_647 };
   for (const truth of [true, false]) {
     const request = parseSandboxRequest({
@@ -200,6 +219,15 @@ test("every field of the security context keeps its value across the wire, false
           {
             name: "web",
             image: "oci:/x",
+            volumeMounts: [
+              {
+                name: "data",
+                mountPath: "/data",
+                readOnly: true,
+                recursiveReadOnly: truth ? "Enabled" : "IfPossible",
+              },
+              { name: "own", mountPath: "/own", readOnly: truth },
+            ],
             rlimits: [
               { type: "RLIMIT_CORE", soft: 0, hard: truth ? "unlimited" : 0 },
               { type: "NOFILE", soft: 1024, hard: Number.MAX_SAFE_INTEGER },
@@ -218,6 +246,10 @@ test("every field of the security context keeps its value across the wire, false
         ],
         hostname: truth ? "ship" : "",
         requireEnforcement: truth,
+        volumes: [
+          { name: "data", emptyDir: truth ? { medium: "Memory", sizeLimit: 2 ** 53 - 1 } : {} },
+          { name: "own", tmpfs: truth ? { mode: 0 } : { sizeLimit: 1 } },
+        ],
         restartPolicy: truth ? "Always" : "OnFailure",
         activeDeadlineSeconds: truth ? 1 : 2_147_483_647,
         ttlSecondsAfterFinished: truth ? 0 : 2_147_483_647,

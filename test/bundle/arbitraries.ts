@@ -53,6 +53,20 @@ const image = fc.record({
 const PASSWD = "root:x:0:0::/:\nweb:x:1000:100::/:\n";
 const GROUP = "web:x:100:\nmore:x:9:web,root\nless:x:3:web\nsome:x:5:web\n";
 
+const VOLUMES = [
+  { name: "disk", emptyDir: {} },
+  { name: "memory", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
+  { name: "own", tmpfs: { mode: 0o700 } },
+];
+const volumeMount = fc
+  .record({
+    name: fc.constantFrom(...VOLUMES.map(({ name }) => name)),
+    mountPath: fc.constantFrom("/a", "/a/b", "/a/b/", "//c", "/home/é"),
+    readOnly: fc.boolean(),
+    recursive: fc.constantFrom("Disabled", "IfPossible", "Enabled"),
+  })
+  .map(({ recursive, ...mount }) => ({ ...mount, recursiveReadOnly: mount.readOnly ? recursive : "Disabled" }));
+
 const app: fc.Arbitrary<App> = fc
   .record({
     capabilities,
@@ -72,6 +86,7 @@ const app: fc.Arbitrary<App> = fc
     env: fc.array(variable, { maxLength: 4 }),
     workingDir: fc.constantFrom("", "/tmp"),
     rlimits,
+    volumeMounts: fc.uniqueArray(volumeMount, { maxLength: 3, selector: ({ mountPath }) => mountPath.replaceAll("/", "") }),
   })
   .map(({ capabilities, context, image, ...container }) => {
     const ambient = typeof capabilities.ambient === "object" ? pick(capabilities, capabilities.ambient.picked) : capabilities.ambient;
@@ -86,6 +101,7 @@ const app: fc.Arbitrary<App> = fc
   });
 
 const sandbox = fc.record({
+  volumes: fc.constant(VOLUMES),
   securityContext: fc.record({
     runAsUser: maybe(id),
     runAsGroup: maybe(id),
@@ -105,9 +121,9 @@ const node: fc.Arbitrary<Node> = fc
     sandbox,
   })
   // Refused under runsc.
-  .map(({ sandbox: { securityContext }, ...rest }) => ({
+  .map(({ sandbox: { securityContext, ...ofSandbox }, ...rest }) => ({
     ...rest,
-    sandbox: { securityContext: rest.adapter === "runsc" ? { ...securityContext, sysctls: [] } : securityContext },
+    sandbox: { ...ofSandbox, securityContext: rest.adapter === "runsc" ? { ...securityContext, sysctls: [] } : securityContext },
   }));
 
 /** What render takes, random but admitted by the parser. */

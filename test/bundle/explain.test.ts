@@ -37,6 +37,38 @@ function bundleOf(input: RenderInput, container: string) {
   return found;
 }
 
+test("a mount is explained by the fields of its volumeMount and volume, and a shared one of pause by the runtime", () => {
+  const volumes = [
+    { name: "disk", emptyDir: {} },
+    { name: "memory", emptyDir: { medium: "Memory", sizeLimit: 5 } },
+    { name: "own", tmpfs: { sizeLimit: 5 } },
+  ];
+  const volumeMounts = [
+    { name: "own", mountPath: "/deep/own" },
+    { name: "disk", mountPath: "/disk", readOnly: true, recursiveReadOnly: "Enabled" },
+  ];
+  const input = renderInput([{ container: { volumeMounts } }], { sandbox: { volumes } });
+  const found = originsOf(input);
+  const at = (pointer: string): string | undefined => found.get(`/mounts/${pointer}`);
+  const mount = "request: spec.containers[0].volumeMounts";
+  expect(["7/destination", "7/type", "7/source"].map(at)).toEqual([
+    ...[`${mount}[1].mountPath`, "request: spec.volumes[0].emptyDir", "placement: where berth made spec.volumes[0].emptyDir"],
+  ]);
+  expect([0, 1, 2, 3].map((index) => at(`7/options/${index}`))).toEqual([
+    ...["default: mounts of volumes", `${mount}[1].readOnly`, `${mount}[1].recursiveReadOnly`, "default: mounts of volumes"],
+  ]);
+  expect(["8/destination", "8/type", "8/source"].map(at)).toEqual([
+    ...[`${mount}[0].mountPath`, "request: spec.volumes[2].tmpfs", "request: spec.volumes[2].tmpfs"],
+  ]);
+  expect([2, 3, 4].map((index) => at(`8/options/${index}`))).toEqual([
+    ...["request: spec.volumes[2].tmpfs.mode", "request: spec.volumes[2].tmpfs.sizeLimit", `${mount}[0].readOnly`],
+  ]);
+  const pause = originsOf({ ...input, adapter: "runsc" }, "pause");
+  const shared = pause.get("/annotations/dev.gvisor.spec.mount.memory.share");
+  expect(shared).toBe("runtime: runsc shares a memory volume between containers when pause names it");
+  expect(pause.get("/annotations/io.kubernetes.cri.sandbox-id")).toContain("placement: ");
+});
+
 const explained = (app: App, node: Node = {}) => originsOf(renderInput([app], { digest: DIGEST, ...node }));
 
 test("every leaf of every golden bundle has one origin", async () => {

@@ -29,13 +29,17 @@ test("rendering twice gives the same bytes and the same report", () => {
   );
 });
 
-test("nothing in a spec changes a byte of pause", () => {
+/** By these runsc knows the memory volumes of its apps; they stand last among the annotations. */
+const SHARED_MOUNTS = /,\n +"dev\.gvisor\.spec\.mount\.[^\n]*"(?=,?\n)/g;
+
+test("nothing in a spec changes a byte of pause, but that runsc's names the memory volumes that apps share", () => {
   const plain = new Map(ADAPTERS.map((adapter) => [adapter, render(renderInput([{}], { adapter })).bundles[0]?.configJson]));
   fc.assert(
     fc.property(inputs, (input) => {
       const [pause] = render(input).bundles;
       expect(pause?.container).toBe("pause");
-      expect(pause?.configJson).toBe(plain.get(input.adapter));
+      expect(pause?.configJson.replace(SHARED_MOUNTS, "")).toBe(plain.get(input.adapter));
+      if (input.adapter !== "runsc") expect(pause?.configJson).not.toContain("dev.gvisor.");
     }),
     RUNS,
   );

@@ -315,7 +315,15 @@ describe("runsc's --allow-suid, a flag of the whole sandbox", () => {
   ])("asked for: %s, known to the binary: %s, given: %s", (asked, known, given) => {
     const runtime: ResolvedRuntime = {
       ...{ className: "runsc", adapter: "runsc", binary: "/runsc", digest: "", version: "", platform: "systrap", flags: [] },
-      traits: { ambient: true, umask: true, setuid: known, execSeccomp: true, ignoreCgroups: false, hideUnifiedCgroup: false },
+      traits: {
+        ambient: true,
+        umask: true,
+        setuid: known,
+        execSeccomp: true,
+        recursiveReadOnly: true,
+        ignoreCgroups: false,
+        hideUnifiedCgroup: false,
+      },
     };
     const runsc = new Runsc(runtime, { id: "1", rawSockets: false, setuid: asked, seccomp: false });
     for (const role of ["pause", "app"] as const) {

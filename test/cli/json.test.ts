@@ -78,6 +78,7 @@ test("the JSON names of a Sandbox are an interface", () => {
               "runAsGroup": "0",
               "runAsUser": "1000",
             },
+            "volumeMounts": [],
             "workingDir": "/tmp",
           },
         ],
@@ -90,6 +91,7 @@ test("the JSON names of a Sandbox are an interface", () => {
           "supplementalGroupsPolicy": "SUPPLEMENTAL_GROUPS_POLICY_MERGE",
           "sysctls": [],
         },
+        "volumes": [],
       },
       "status": {
         "containers": [

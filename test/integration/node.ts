@@ -206,10 +206,12 @@ export class TestNode implements AsyncDisposable {
   leftovers(): string[] {
     const cgroups = new Cgroups();
     const processes = processesNaming(this.dir).filter((line) => !line.startsWith(`${this.#process?.pid ?? 0} `));
-    const folders = ["run/s", "run/ns", "run/probes", "state/bundles", "state/containers", "state/logs"].flatMap((name) => {
-      const dir = join(this.dir, name);
-      return existsSync(dir) ? readDir(dir).map((entry) => `file ${name}/${entry}`) : [];
-    });
+    const folders = ["run/s", "run/v", "run/ns", "run/probes", "state/bundles", "state/containers", "state/volumes", "state/logs"].flatMap(
+      (name) => {
+        const dir = join(this.dir, name);
+        return existsSync(dir) ? readDir(dir).map((entry) => `file ${name}/${entry}`) : [];
+      },
+    );
     return [
       ...processes.map((line) => `process ${line}`),
       ...listMounts(this.dir).map((mount) => `mount ${mount}`),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { render, type RenderInput } from "../../src/bundle/render.ts";
 import { busyboxImage } from "../../src/dev/test-image.ts";
-import type { Enforcement } from "../../src/gen/berth/v1/sandbox_pb.js";
+import { type Enforcement, StorageMedium } from "../../src/gen/berth/v1/sandbox_pb.js";
 import type { ImageConfig } from "../../src/image/image.ts";
 import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
 import { WIDE_POLICY, CLASSES, TestNode } from "./node.ts";
@@ -14,7 +14,16 @@ import { endNode, TestSandbox } from "./support/sandbox.ts";
 /** As a document, which the API's message and the request are both made from. */
 interface Document {
   readonly metadata: { readonly name: string };
-  readonly spec: { readonly runtimeClassName: string; readonly containers: readonly DocumentContainer[] };
+  readonly spec: {
+    readonly runtimeClassName: string;
+    readonly containers: readonly DocumentContainer[];
+    readonly volumes: readonly DocumentVolume[];
+  };
+}
+
+interface DocumentVolume {
+  readonly name: string;
+  readonly emptyDir: { medium?: "Memory" };
 }
 
 interface DocumentContainer {
@@ -25,6 +34,7 @@ interface DocumentContainer {
   readonly env?: { name: string; value: string }[];
   readonly workingDir?: string;
   readonly securityContext?: { runAsUser?: number; runAsGroup?: number; capabilities?: { add?: string[]; drop?: string[] } };
+  readonly volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
 }
 
 const USERS = { passwd: "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n", group: "root:x:0:\nweb:x:34:\nlogs:x:50:web\n" };
@@ -71,10 +81,18 @@ function document(runtimeClassName: string): Document {
       ],
       workingDir: "/home/app",
       securityContext: { runAsUser: 1000, runAsGroup: 1000, capabilities: { add: ["net_admin", "CAP_SETUID"], drop: ["KILL"] } },
+      volumeMounts: [
+        { name: "memory", mountPath: "/data/memory" },
+        { name: "disk", mountPath: "/data", readOnly: true },
+      ],
     },
     { name: "less", image: plain, command: ["/bin/sleep", "999"], securityContext: { capabilities: { drop: ["ALL"] } } },
   ];
-  return { metadata: { name: "rendered" }, spec: { runtimeClassName, containers } };
+  const volumes: DocumentVolume[] = [
+    { name: "disk", emptyDir: {} },
+    { name: "memory", emptyDir: { medium: "Memory" } },
+  ];
+  return { metadata: { name: "rendered" }, spec: { runtimeClassName, containers, volumes } };
 }
 
 /** The document as a message: ids are bigint there. */
@@ -87,7 +105,11 @@ function message({ metadata, spec }: Document) {
       ...(runAsGroup === undefined ? {} : { runAsGroup: BigInt(runAsGroup) }),
     },
   }));
-  return { metadata, spec: { ...spec, containers } };
+  const volumes = spec.volumes.map(({ name, emptyDir: { medium } }) => ({
+    name,
+    source: { case: "emptyDir" as const, value: { medium: medium === "Memory" ? StorageMedium.MEMORY : StorageMedium.UNSPECIFIED } },
+  }));
+  return { metadata, spec: { ...spec, containers, volumes } };
 }
 
 interface Bundle {
@@ -112,7 +134,7 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
     request: parseSandboxRequest(wanted),
     adapter,
     capabilityMode: "merged",
-    traits: { ambient: false, umask: false, setuid: false, execSeccomp: false },
+    traits: { ambient: false, umask: false, setuid: false, execSeccomp: false, recursiveReadOnly: true },
     node: undefined,
     seccompProfiles: new Map(),
     devices: new Map(),
@@ -127,6 +149,10 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
         return [name, { id, rootfs: `${node.state}/containers/${id}/rootfs` }];
       }),
     ),
+    volumes: new Map([
+      ["disk", `${node.state}/volumes/${sandbox.id}/disk`],
+      ["memory", `${node.run}/v/${sandbox.id}/memory`],
+    ]),
     namespaces: { net: at("net"), ipc: at("ipc"), uts: at("uts") },
     cgroup: info?.features.includes("ignore-cgroups") ? undefined : `${node.cgroupRoot}/${sandbox.id}`,
   };

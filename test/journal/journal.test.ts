@@ -41,7 +41,7 @@ test("a file of the first schema, with a live sandbox of a berthd that knew fewe
   const whole = record("old", "2026-01-01T00:00:00Z");
   const { resourceVersion: _version, generation: _generation, annotations, spec, ...first } = whole;
   const { runtimeClassName } = spec;
-  const containers = spec.containers.map(({ rlimits: _rlimits, devices: _devices, ...earlier }) => earlier);
+  const containers = spec.containers.map(({ volumeMounts: _mounts, rlimits: _rlimits, devices: _devices, ...earlier }) => earlier);
   const database = new DatabaseSync(path);
   database.exec(`${MIGRATIONS[0]} PRAGMA user_version = 1`);
   database

@@ -43,10 +43,15 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
       seccompProfile: { type: "Localhost", localhostProfile: "team/web.json" },
       capabilities: { add: ["NET_ADMIN"], drop: ["all"] },
     },
+    volumeMounts: [{ name: "data", mountPath: "/data", readOnly: true, recursiveReadOnly: "Enabled" }],
   };
   const common = {
     runtimeClassName: "gvisor",
     hostname: "h",
+    volumes: [
+      { name: "data", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
+      { name: "disk", emptyDir: {} },
+    ],
     securityContext: {
       runAsUser: 7,
       runAsGroup: 8,
@@ -70,6 +75,10 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
     metadata: { namespace: "team-a", name: "web", labels: { app: "web" }, annotations: {} },
     spec: {
       ...common,
+      volumes: [
+        { name: "data", emptyDir: { medium: "Memory", sizeLimit: 1_048_576 } },
+        { name: "disk", emptyDir: { medium: "" } },
+      ],
       requireEnforcement: false,
       restartPolicy: "Never",
       containers: [
@@ -84,6 +93,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
           ],
           workingDir: "/tmp",
           securityContext: { ...container.securityContext, capabilities: { add: ["CAP_NET_ADMIN"], drop: ["ALL"], ambient: "never" } },
+          volumeMounts: container.volumeMounts,
           rlimits: [],
           devices: [],
         },
@@ -116,6 +126,8 @@ test("a Pod that says nothing about restarts is warned of berth's way; Never is 
     expect(read(pod({ restartPolicy }))).toMatchObject({ request: { spec: { restartPolicy } }, warnings: [] });
   expect(found(refused(stringify(pod({ restartPolicy: "Sometimes" }))))).toEqual(["spec.restartPolicy is not a restart policy"]);
 });
+
+const words = (text: string): string[] => text.trim().split(/\s+/);
 
 /** Every field of Kubernetes' Pod that berth does not implement, with a value that a manifest could have. */
 const LATER: readonly (readonly [path: string, document: object])[] = [
@@ -167,7 +179,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     subdomain: "x",
     tolerations: [],
     topologySpreadConstraints: [],
-    volumes: [{ name: "x", emptyDir: {} }],
     workloadRef: { name: "x" },
   }).map(([key, value]) => [`spec.${key}`, pod({ [key]: value })] as const),
   ...Object.entries({
@@ -188,9 +199,18 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     terminationMessagePolicy: "File",
     tty: true,
     volumeDevices: [],
-    volumeMounts: [{ name: "x", mountPath: "/x" }],
   }).map(([key, value]) => [`spec.containers[0].${key}`, pod({}, { [key]: value })] as const),
   ["spec.containers[0].env[1].valueFrom", pod({}, { env: [{ name: "A" }, { name: "B", valueFrom: { fieldRef: { fieldPath: "x" } } }] })],
+  ...["mountPropagation", "subPath", "subPathExpr"].map((key) => {
+    const volumeMounts = [{ name: "x", mountPath: "/x", [key]: "x" }];
+    const document = pod({ volumes: [{ name: "x", emptyDir: {} }] }, { volumeMounts });
+    return [`spec.containers[0].volumeMounts[0].${key}`, document] as const;
+  }),
+  ...words(`
+    awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker
+    gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
+    projected quobyte rbd scaleIO secret storageos vsphereVolume
+  `).map((kind) => [`spec.volumes[0].${kind}`, pod({ volumes: [{ name: "x", emptyDir: {}, [kind]: {} }] })] as const),
   ...Object.entries({
     seLinuxOptions: { level: "x" },
     windowsOptions: {},
@@ -292,12 +312,12 @@ test("parts of a wrong type are refused with their path", () => {
 });
 
 test("the fields of a Sandbox that berth does not know are refused", () => {
-  const document = sandbox({ status: {}, spec: { ...SPEC, volumes: [] } });
+  const document = sandbox({ status: {}, spec: { ...SPEC, hostNetwork: false } });
   expect(
     refused(stringify(document))
       .map(({ field }) => field)
       .toSorted(),
-  ).toEqual(["spec.volumes", "status"]);
+  ).toEqual(["spec.hostNetwork", "status"]);
 });
 
 test.for([

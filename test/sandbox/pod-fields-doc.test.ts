@@ -12,6 +12,8 @@ const NOTES: Readonly<Record<string, string>> = {
   "metadata.namespace": "else that of the command line, else `default`",
   "spec.restartPolicy": "a Pod without it gets `Never`, with a warning",
   "spec.runtimeClassName": "a class of the node's berth.yaml",
+  "spec.containers[].volumeMounts[].mountPath": "not in `/proc`, `/sys` and `/dev`",
+  "spec.volumes[].emptyDir.sizeLimit": "reported as not enforced on disk",
   "spec.containers[].image": "`oci:PATH[:TAG]`",
 };
 
@@ -49,7 +51,7 @@ test("each field is listed once, and every note is about a field that is there",
     expect.arrayContaining([
       "spec.securityContext.supplementalGroups",
       "spec.containers[].securityContext.capabilities.add",
-      "spec.volumes",
+      "spec.volumes[].emptyDir.medium",
     ]),
   );
 });

@@ -47,6 +47,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
           env: [],
           workingDir: "",
           securityContext: { capabilities: { add: [], drop: [], ambient: "never" } },
+          volumeMounts: [],
           rlimits: [],
           devices: [],
         },
@@ -54,6 +55,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
       securityContext: { supplementalGroups: [], supplementalGroupsPolicy: "Merge", sysctls: [] },
       hostname: "",
       requireEnforcement: false,
+      volumes: [],
       restartPolicy: "Never",
     },
   });

@@ -156,6 +156,13 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
   requireEnforcement: boolean;
 
   /**
+   * What containers may mount; names are unique.
+   *
+   * @generated from field: repeated berth.v1.Volume volumes = 6;
+   */
+  volumes: Volume[];
+
+  /**
    * Whether an app that ended runs again. Unspecified means NEVER.
    *
    * @generated from field: berth.v1.RestartPolicy restart_policy = 9;
@@ -196,6 +203,103 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
  * Use `create(SandboxSpecSchema)` to create a new message.
  */
 export declare const SandboxSpecSchema: GenMessage<SandboxSpec>;
+
+/**
+ * Volume is something that containers of the sandbox may mount.
+ *
+ * @generated from message berth.v1.Volume
+ */
+export declare type Volume = Message<"berth.v1.Volume"> & {
+  /**
+   * Name, unique in the sandbox; a DNS label of at most 63 characters.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it is. Required.
+   *
+   * @generated from oneof berth.v1.Volume.source
+   */
+  source: {
+    /**
+     * An empty folder that containers share, and that is gone with the sandbox.
+     *
+     * @generated from field: berth.v1.EmptyDirVolumeSource empty_dir = 2;
+     */
+    value: EmptyDirVolumeSource;
+    case: "emptyDir";
+  } | {
+    /**
+     * A tmpfs of each container's own. Not in Kubernetes.
+     *
+     * @generated from field: berth.v1.TmpfsVolumeSource tmpfs = 3;
+     */
+    value: TmpfsVolumeSource;
+    case: "tmpfs";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message berth.v1.Volume.
+ * Use `create(VolumeSchema)` to create a new message.
+ */
+export declare const VolumeSchema: GenMessage<Volume>;
+
+/**
+ * EmptyDirVolumeSource is an empty folder of mode 0777, kept over a stop.
+ *
+ * @generated from message berth.v1.EmptyDirVolumeSource
+ */
+export declare type EmptyDirVolumeSource = Message<"berth.v1.EmptyDirVolumeSource"> & {
+  /**
+   * Where its files are. Unspecified means the node's disk.
+   *
+   * @generated from field: berth.v1.StorageMedium medium = 1;
+   */
+  medium: StorageMedium;
+
+  /**
+   * Most that it may hold: a Kubernetes quantity such as 64Mi, above 0. Empty means no limit of its own.
+   *
+   * @generated from field: string size_limit = 2;
+   */
+  sizeLimit: string;
+};
+
+/**
+ * Describes the message berth.v1.EmptyDirVolumeSource.
+ * Use `create(EmptyDirVolumeSourceSchema)` to create a new message.
+ */
+export declare const EmptyDirVolumeSourceSchema: GenMessage<EmptyDirVolumeSource>;
+
+/**
+ * TmpfsVolumeSource is a tmpfs that each container which mounts it has for itself, as long as it runs.
+ *
+ * @generated from message berth.v1.TmpfsVolumeSource
+ */
+export declare type TmpfsVolumeSource = Message<"berth.v1.TmpfsVolumeSource"> & {
+  /**
+   * Most that it may hold: a Kubernetes quantity such as 64Mi, above 0. Empty means the kernel's default.
+   *
+   * @generated from field: string size_limit = 1;
+   */
+  sizeLimit: string;
+
+  /**
+   * Mode of its root folder, 0 to 1023 (01777). Unset means 1023.
+   *
+   * @generated from field: optional uint32 mode = 2;
+   */
+  mode?: number | undefined;
+};
+
+/**
+ * Describes the message berth.v1.TmpfsVolumeSource.
+ * Use `create(TmpfsVolumeSourceSchema)` to create a new message.
+ */
+export declare const TmpfsVolumeSourceSchema: GenMessage<TmpfsVolumeSource>;
 
 /**
  * SandboxSecurityContext holds what counts for every app; what a container says itself wins.
@@ -403,6 +507,13 @@ export declare type Container = Message<"berth.v1.Container"> & {
   securityContext?: SecurityContext | undefined;
 
   /**
+   * Volumes of the sandbox and where they are mounted; no two at one path.
+   *
+   * @generated from field: repeated berth.v1.VolumeMount volume_mounts = 8;
+   */
+  volumeMounts: VolumeMount[];
+
+  /**
    * Resource limits of its processes, each type once. RLIMIT_NOFILE is 1024 unless it is here.
    *
    * @generated from field: repeated berth.v1.Rlimit rlimits = 9;
@@ -477,6 +588,47 @@ export declare type Device = Message<"berth.v1.Device"> & {
  * Use `create(DeviceSchema)` to create a new message.
  */
 export declare const DeviceSchema: GenMessage<Device>;
+
+/**
+ * VolumeMount says where in a container a volume of the sandbox is mounted.
+ *
+ * @generated from message berth.v1.VolumeMount
+ */
+export declare type VolumeMount = Message<"berth.v1.VolumeMount"> & {
+  /**
+   * Name of the volume.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Absolute path without ".." and ":"; not "/" and not in /proc, /sys and /dev.
+   *
+   * @generated from field: string mount_path = 2;
+   */
+  mountPath: string;
+
+  /**
+   * Mount it read-only.
+   *
+   * @generated from field: bool read_only = 3;
+   */
+  readOnly: boolean;
+
+  /**
+   * Whether what is mounted below the volume is read-only too. Unspecified means DISABLED.
+   *
+   * @generated from field: berth.v1.RecursiveReadOnly recursive_read_only = 4;
+   */
+  recursiveReadOnly: RecursiveReadOnly;
+};
+
+/**
+ * Describes the message berth.v1.VolumeMount.
+ * Use `create(VolumeMountSchema)` to create a new message.
+ */
+export declare const VolumeMountSchema: GenMessage<VolumeMount>;
 
 /**
  * Probe asks a container how it is, again and again.
@@ -1097,6 +1249,32 @@ export declare type Stage = Message<"berth.v1.Stage"> & {
 export declare const StageSchema: GenMessage<Stage>;
 
 /**
+ * StorageMedium says where a volume's files are.
+ *
+ * @generated from enum berth.v1.StorageMedium
+ */
+export enum StorageMedium {
+  /**
+   * The node's disk.
+   *
+   * @generated from enum value: STORAGE_MEDIUM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A tmpfs, whose files count as memory of the sandbox.
+   *
+   * @generated from enum value: STORAGE_MEDIUM_MEMORY = 1;
+   */
+  MEMORY = 1,
+}
+
+/**
+ * Describes the enum berth.v1.StorageMedium.
+ */
+export declare const StorageMediumSchema: GenEnum<StorageMedium>;
+
+/**
  * RestartPolicy says whether an app that ended runs again: at once, then after 10 seconds, and twice as long each time, up to 5 minutes.
  *
  * @generated from enum berth.v1.RestartPolicy
@@ -1281,6 +1459,46 @@ export enum SupplementalGroupsPolicy {
  * Describes the enum berth.v1.SupplementalGroupsPolicy.
  */
 export declare const SupplementalGroupsPolicySchema: GenEnum<SupplementalGroupsPolicy>;
+
+/**
+ * RecursiveReadOnly says whether what is mounted below a read-only volume is read-only too.
+ *
+ * @generated from enum berth.v1.RecursiveReadOnly
+ */
+export enum RecursiveReadOnly {
+  /**
+   * Not set: DISABLED.
+   *
+   * @generated from enum value: RECURSIVE_READ_ONLY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It stays as it is.
+   *
+   * @generated from enum value: RECURSIVE_READ_ONLY_DISABLED = 1;
+   */
+  DISABLED = 1,
+
+  /**
+   * It is where the runtime can do it; otherwise that is reported.
+   *
+   * @generated from enum value: RECURSIVE_READ_ONLY_IF_POSSIBLE = 2;
+   */
+  IF_POSSIBLE = 2,
+
+  /**
+   * It is; refused where the runtime cannot do it.
+   *
+   * @generated from enum value: RECURSIVE_READ_ONLY_ENABLED = 3;
+   */
+  ENABLED = 3,
+}
+
+/**
+ * Describes the enum berth.v1.RecursiveReadOnly.
+ */
+export declare const RecursiveReadOnlySchema: GenEnum<RecursiveReadOnly>;
 
 /**
  * AmbientMode says which capabilities a process keeps over execve when its user is not root.

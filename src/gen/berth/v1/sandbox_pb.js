@@ -9,7 +9,7 @@ import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@
  * Describes the file berth/v1/sandbox.proto.
  */
 export const file_berth_v1_sandbox = /*@__PURE__*/
-  fileDesc("ChZiZXJ0aC92MS9zYW5kYm94LnByb3RvEghiZXJ0aC52MSJ/CgdTYW5kYm94EiYKCG1ldGFkYXRhGAEgASgLMhQuYmVydGgudjEuT2JqZWN0TWV0YRIjCgRzcGVjGAIgASgLMhUuYmVydGgudjEuU2FuZGJveFNwZWMSJwoGc3RhdHVzGAMgASgLMhcuYmVydGgudjEuU2FuZGJveFN0YXR1cyLoAgoKT2JqZWN0TWV0YRIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIwCgZsYWJlbHMYBCADKAsyIC5iZXJ0aC52MS5PYmplY3RNZXRhLkxhYmVsc0VudHJ5Ei4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjoKC2Fubm90YXRpb25zGAYgAygLMiUuYmVydGgudjEuT2JqZWN0TWV0YS5Bbm5vdGF0aW9uc0VudHJ5EhgKEHJlc291cmNlX3ZlcnNpb24YByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjIKEEFubm90YXRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL8AwoLU2FuZGJveFNwZWMSGgoScnVudGltZV9jbGFzc19uYW1lGAEgASgJEicKCmNvbnRhaW5lcnMYAiADKAsyEy5iZXJ0aC52MS5Db250YWluZXISOgoQc2VjdXJpdHlfY29udGV4dBgDIAEoCzIgLmJlcnRoLnYxLlNhbmRib3hTZWN1cml0eUNvbnRleHQSEAoIaG9zdG5hbWUYBCABKAkSGwoTcmVxdWlyZV9lbmZvcmNlbWVudBgFIAEoCBIvCg5yZXN0YXJ0X3BvbGljeRgJIAEoDjIXLmJlcnRoLnYxLlJlc3RhcnRQb2xpY3kSJAoXYWN0aXZlX2RlYWRsaW5lX3NlY29uZHMYCiABKANIAIgBARInChp0dGxfc2Vjb25kc19hZnRlcl9maW5pc2hlZBgLIAEoA0gBiAEBEi0KIHRlcm1pbmF0aW9uX2dyYWNlX3BlcmlvZF9zZWNvbmRzGAwgASgDSAKIAQESLgoKZXhwaXJlc19hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCGgoYX2FjdGl2ZV9kZWFkbGluZV9zZWNvbmRzQh0KG190dGxfc2Vjb25kc19hZnRlcl9maW5pc2hlZEIjCiFfdGVybWluYXRpb25fZ3JhY2VfcGVyaW9kX3NlY29uZHMikQMKFlNhbmRib3hTZWN1cml0eUNvbnRleHQSGAoLcnVuX2FzX3VzZXIYASABKANIAIgBARIZCgxydW5fYXNfZ3JvdXAYAiABKANIAYgBARIcCg9ydW5fYXNfbm9uX3Jvb3QYAyABKAhIAogBARIbChNzdXBwbGVtZW50YWxfZ3JvdXBzGAQgAygDEkYKGnN1cHBsZW1lbnRhbF9ncm91cHNfcG9saWN5GAUgASgOMiIuYmVydGgudjEuU3VwcGxlbWVudGFsR3JvdXBzUG9saWN5EjEKD3NlY2NvbXBfcHJvZmlsZRgGIAEoCzIYLmJlcnRoLnYxLlNlY2NvbXBQcm9maWxlEiEKB3N5c2N0bHMYByADKAsyEC5iZXJ0aC52MS5TeXNjdGwSNAoRYXBwX2FybW9yX3Byb2ZpbGUYCCABKAsyGS5iZXJ0aC52MS5BcHBBcm1vclByb2ZpbGVCDgoMX3J1bl9hc191c2VyQg8KDV9ydW5fYXNfZ3JvdXBCEgoQX3J1bl9hc19ub25fcm9vdCIlCgZTeXNjdGwSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJXCg5TZWNjb21wUHJvZmlsZRIqCgR0eXBlGAEgASgOMhwuYmVydGgudjEuU2VjY29tcFByb2ZpbGVUeXBlEhkKEWxvY2FsaG9zdF9wcm9maWxlGAIgASgJIlkKD0FwcEFybW9yUHJvZmlsZRIrCgR0eXBlGAEgASgOMh0uYmVydGgudjEuQXBwQXJtb3JQcm9maWxlVHlwZRIZChFsb2NhbGhvc3RfcHJvZmlsZRgCIAEoCSLxAgoJQ29udGFpbmVyEgwKBG5hbWUYASABKAkSDQoFaW1hZ2UYAiABKAkSDwoHY29tbWFuZBgDIAMoCRIMCgRhcmdzGAQgAygJEh0KA2VudhgFIAMoCzIQLmJlcnRoLnYxLkVudlZhchITCgt3b3JraW5nX2RpchgGIAEoCRIzChBzZWN1cml0eV9jb250ZXh0GAcgASgLMhkuYmVydGgudjEuU2VjdXJpdHlDb250ZXh0EiEKB3JsaW1pdHMYCSADKAsyEC5iZXJ0aC52MS5SbGltaXQSIQoHZGV2aWNlcxgKIAMoCzIQLmJlcnRoLnYxLkRldmljZRImCg1zdGFydHVwX3Byb2JlGA4gASgLMg8uYmVydGgudjEuUHJvYmUSJwoObGl2ZW5lc3NfcHJvYmUYDyABKAsyDy5iZXJ0aC52MS5Qcm9iZRIoCg9yZWFkaW5lc3NfcHJvYmUYECABKAsyDy5iZXJ0aC52MS5Qcm9iZSJDCgZEZXZpY2USDAoEcGF0aBgBIAEoCRIWCg5jb250YWluZXJfcGF0aBgCIAEoCRITCgtwZXJtaXNzaW9ucxgDIAEoCSK3AgoFUHJvYmUSIgoEZXhlYxgBIAEoCzIULmJlcnRoLnYxLkV4ZWNBY3Rpb24SIgoVaW5pdGlhbF9kZWxheV9zZWNvbmRzGAIgASgFSACIAQESHAoPdGltZW91dF9zZWNvbmRzGAMgASgFSAGIAQESGwoOcGVyaW9kX3NlY29uZHMYBCABKAVIAogBARIeChFzdWNjZXNzX3RocmVzaG9sZBgFIAEoBUgDiAEBEh4KEWZhaWx1cmVfdGhyZXNob2xkGAYgASgFSASIAQFCGAoWX2luaXRpYWxfZGVsYXlfc2Vjb25kc0ISChBfdGltZW91dF9zZWNvbmRzQhEKD19wZXJpb2Rfc2Vjb25kc0IUChJfc3VjY2Vzc190aHJlc2hvbGRCFAoSX2ZhaWx1cmVfdGhyZXNob2xkIh0KCkV4ZWNBY3Rpb24SDwoHY29tbWFuZBgBIAMoCSIyCgZSbGltaXQSDAoEdHlwZRgBIAEoCRIMCgRzb2Z0GAIgASgEEgwKBGhhcmQYAyABKAQiJQoGRW52VmFyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiwQQKD1NlY3VyaXR5Q29udGV4dBIsCgxjYXBhYmlsaXRpZXMYASABKAsyFi5iZXJ0aC52MS5DYXBhYmlsaXRpZXMSGAoLcnVuX2FzX3VzZXIYAiABKANIAIgBARIZCgxydW5fYXNfZ3JvdXAYAyABKANIAYgBARIcCg9ydW5fYXNfbm9uX3Jvb3QYBCABKAhIAogBARInChphbGxvd19wcml2aWxlZ2VfZXNjYWxhdGlvbhgFIAEoCEgDiAEBEiYKGXJlYWRfb25seV9yb290X2ZpbGVzeXN0ZW0YBiABKAhIBIgBARISCgV1bWFzaxgHIAEoDUgFiAEBEjEKD3NlY2NvbXBfcHJvZmlsZRgIIAEoCzIYLmJlcnRoLnYxLlNlY2NvbXBQcm9maWxlEjQKEWFwcF9hcm1vcl9wcm9maWxlGAkgASgLMhkuYmVydGgudjEuQXBwQXJtb3JQcm9maWxlEiwKCnByb2NfbW91bnQYCiABKA4yEy5iZXJ0aC52MS5Qcm9jTW91bnRIBogBARIXCgpwcml2aWxlZ2VkGAsgASgISAeIAQFCDgoMX3J1bl9hc191c2VyQg8KDV9ydW5fYXNfZ3JvdXBCEgoQX3J1bl9hc19ub25fcm9vdEIdChtfYWxsb3dfcHJpdmlsZWdlX2VzY2FsYXRpb25CHAoaX3JlYWRfb25seV9yb290X2ZpbGVzeXN0ZW1CCAoGX3VtYXNrQg0KC19wcm9jX21vdW50Qg0KC19wcml2aWxlZ2VkImcKDENhcGFiaWxpdGllcxILCgNhZGQYASADKAkSDAoEZHJvcBgCIAMoCRIrCgxhbWJpZW50X21vZGUYAyABKA4yFS5iZXJ0aC52MS5BbWJpZW50TW9kZRIPCgdhbWJpZW50GAQgAygJIvADCg1TYW5kYm94U3RhdHVzEiUKBXN0YXRlGAEgASgOMhYuYmVydGgudjEuU2FuZGJveFN0YXRlEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgpjb250YWluZXJzGAYgAygLMhkuYmVydGgudjEuQ29udGFpbmVyU3RhdHVzEigKBXBhdXNlGAcgASgLMhkuYmVydGgudjEuQ29udGFpbmVyU3RhdHVzEiYKB3J1bnRpbWUYCCABKAsyFS5iZXJ0aC52MS5SdW50aW1lSW5mbxIQCgh3YXJuaW5ncxgJIAMoCRIqCgtlbmZvcmNlbWVudBgKIAMoCzIVLmJlcnRoLnYxLkVuZm9yY2VtZW50Eh8KBnN0YWdlcxgLIAMoCzIPLmJlcnRoLnYxLlN0YWdlEiYKCW9wZXJhdGlvbhgMIAEoCzITLmJlcnRoLnYxLk9wZXJhdGlvbhIuCgpleHBpcmVzX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJXCglPcGVyYXRpb24SDAoEdmVyYhgBIAEoCRIMCgRzdGVwGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqcCCg9Db250YWluZXJTdGF0dXMSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRInCgVzdGF0ZRgDIAEoDjIYLmJlcnRoLnYxLkNvbnRhaW5lclN0YXRlEg4KBnJlYXNvbhgEIAEoCRIWCglleGl0X2NvZGUYBSABKAVIAIgBARIuCgpzdGFydGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFaW1hZ2UYCCABKAkSFAoMaW1hZ2VfZGlnZXN0GAkgASgJEhUKDXJlc3RhcnRfY291bnQYCiABKAVCDAoKX2V4aXRfY29kZSJsCgtSdW50aW1lSW5mbxISCgpjbGFzc19uYW1lGAEgASgJEg8KB2FkYXB0ZXIYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIVCg1iaW5hcnlfZGlnZXN0GAQgASgJEhAKCHBsYXRmb3JtGAUgASgJIngKC0VuZm9yY2VtZW50EhEKCWNvbnRhaW5lchgBIAEoCRIQCghwcm9wZXJ0eRgCIAEoCRIRCglyZXF1ZXN0ZWQYAyABKAkSEAoIZW5mb3JjZWQYBCABKAgSEQoJbWVjaGFuaXNtGAUgASgJEgwKBG5vdGUYBiABKAkiQgoFU3RhZ2USDAoEbmFtZRgBIAEoCRIrCghkdXJhdGlvbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiqDAQoNUmVzdGFydFBvbGljeRIeChpSRVNUQVJUX1BPTElDWV9VTlNQRUNJRklFRBAAEhgKFFJFU1RBUlRfUE9MSUNZX05FVkVSEAESHQoZUkVTVEFSVF9QT0xJQ1lfT05fRkFJTFVSRRACEhkKFVJFU1RBUlRfUE9MSUNZX0FMV0FZUxADKq0BChJTZWNjb21wUHJvZmlsZVR5cGUSJAogU0VDQ09NUF9QUk9GSUxFX1RZUEVfVU5TUEVDSUZJRUQQABIoCiRTRUNDT01QX1BST0ZJTEVfVFlQRV9SVU5USU1FX0RFRkFVTFQQARIiCh5TRUNDT01QX1BST0ZJTEVfVFlQRV9MT0NBTEhPU1QQAhIjCh9TRUNDT01QX1BST0ZJTEVfVFlQRV9VTkNPTkZJTkVEEAMqtgEKE0FwcEFybW9yUHJvZmlsZVR5cGUSJgoiQVBQX0FSTU9SX1BST0ZJTEVfVFlQRV9VTlNQRUNJRklFRBAAEioKJkFQUF9BUk1PUl9QUk9GSUxFX1RZUEVfUlVOVElNRV9ERUZBVUxUEAESJAogQVBQX0FSTU9SX1BST0ZJTEVfVFlQRV9MT0NBTEhPU1QQAhIlCiFBUFBfQVJNT1JfUFJPRklMRV9UWVBFX1VOQ09ORklORUQQAypYCglQcm9jTW91bnQSGgoWUFJPQ19NT1VOVF9VTlNQRUNJRklFRBAAEhYKElBST0NfTU9VTlRfREVGQVVMVBABEhcKE1BST0NfTU9VTlRfVU5NQVNLRUQQAiqTAQoYU3VwcGxlbWVudGFsR3JvdXBzUG9saWN5EioKJlNVUFBMRU1FTlRBTF9HUk9VUFNfUE9MSUNZX1VOU1BFQ0lGSUVEEAASJAogU1VQUExFTUVOVEFMX0dST1VQU19QT0xJQ1lfTUVSR0UQARIlCiFTVVBQTEVNRU5UQUxfR1JPVVBTX1BPTElDWV9TVFJJQ1QQAipxCgtBbWJpZW50TW9kZRIcChhBTUJJRU5UX01PREVfVU5TUEVDSUZJRUQQABIWChJBTUJJRU5UX01PREVfTkVWRVIQARIVChFBTUJJRU5UX01PREVfQVVUTxACEhUKEUFNQklFTlRfTU9ERV9MSVNUEAMqowIKDFNhbmRib3hTdGF0ZRIdChlTQU5EQk9YX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVU0FOREJPWF9TVEFURV9QRU5ESU5HEAESGgoWU0FOREJPWF9TVEFURV9DUkVBVElORxACEhkKFVNBTkRCT1hfU1RBVEVfUlVOTklORxADEhsKF1NBTkRCT1hfU1RBVEVfQ09NUExFVEVEEAQSGgoWU0FOREJPWF9TVEFURV9TVE9QUElORxAFEhkKFVNBTkRCT1hfU1RBVEVfU1RPUFBFRBAGEhgKFFNBTkRCT1hfU1RBVEVfRkFJTEVEEAcSGgoWU0FOREJPWF9TVEFURV9ERUxFVElORxAIEhgKFFNBTkRCT1hfU1RBVEVfUEFVU0VEEAkqwQEKDkNvbnRhaW5lclN0YXRlEh8KG0NPTlRBSU5FUl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NPTlRBSU5FUl9TVEFURV9XQUlUSU5HEAESGwoXQ09OVEFJTkVSX1NUQVRFX0NSRUFURUQQAhIbChdDT05UQUlORVJfU1RBVEVfUlVOTklORxADEhoKFkNPTlRBSU5FUl9TVEFURV9FWElURUQQBBIbChdDT05UQUlORVJfU1RBVEVfVU5LTk9XThAFYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZiZXJ0aC92MS9zYW5kYm94LnByb3RvEghiZXJ0aC52MSJ/CgdTYW5kYm94EiYKCG1ldGFkYXRhGAEgASgLMhQuYmVydGgudjEuT2JqZWN0TWV0YRIjCgRzcGVjGAIgASgLMhUuYmVydGgudjEuU2FuZGJveFNwZWMSJwoGc3RhdHVzGAMgASgLMhcuYmVydGgudjEuU2FuZGJveFN0YXR1cyLoAgoKT2JqZWN0TWV0YRIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIwCgZsYWJlbHMYBCADKAsyIC5iZXJ0aC52MS5PYmplY3RNZXRhLkxhYmVsc0VudHJ5Ei4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjoKC2Fubm90YXRpb25zGAYgAygLMiUuYmVydGgudjEuT2JqZWN0TWV0YS5Bbm5vdGF0aW9uc0VudHJ5EhgKEHJlc291cmNlX3ZlcnNpb24YByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjIKEEFubm90YXRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKfBAoLU2FuZGJveFNwZWMSGgoScnVudGltZV9jbGFzc19uYW1lGAEgASgJEicKCmNvbnRhaW5lcnMYAiADKAsyEy5iZXJ0aC52MS5Db250YWluZXISOgoQc2VjdXJpdHlfY29udGV4dBgDIAEoCzIgLmJlcnRoLnYxLlNhbmRib3hTZWN1cml0eUNvbnRleHQSEAoIaG9zdG5hbWUYBCABKAkSGwoTcmVxdWlyZV9lbmZvcmNlbWVudBgFIAEoCBIhCgd2b2x1bWVzGAYgAygLMhAuYmVydGgudjEuVm9sdW1lEi8KDnJlc3RhcnRfcG9saWN5GAkgASgOMhcuYmVydGgudjEuUmVzdGFydFBvbGljeRIkChdhY3RpdmVfZGVhZGxpbmVfc2Vjb25kcxgKIAEoA0gAiAEBEicKGnR0bF9zZWNvbmRzX2FmdGVyX2ZpbmlzaGVkGAsgASgDSAGIAQESLQogdGVybWluYXRpb25fZ3JhY2VfcGVyaW9kX3NlY29uZHMYDCABKANIAogBARIuCgpleHBpcmVzX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIaChhfYWN0aXZlX2RlYWRsaW5lX3NlY29uZHNCHQobX3R0bF9zZWNvbmRzX2FmdGVyX2ZpbmlzaGVkQiMKIV90ZXJtaW5hdGlvbl9ncmFjZV9wZXJpb2Rfc2Vjb25kcyKDAQoGVm9sdW1lEgwKBG5hbWUYASABKAkSMwoJZW1wdHlfZGlyGAIgASgLMh4uYmVydGgudjEuRW1wdHlEaXJWb2x1bWVTb3VyY2VIABIsCgV0bXBmcxgDIAEoCzIbLmJlcnRoLnYxLlRtcGZzVm9sdW1lU291cmNlSABCCAoGc291cmNlIlMKFEVtcHR5RGlyVm9sdW1lU291cmNlEicKBm1lZGl1bRgBIAEoDjIXLmJlcnRoLnYxLlN0b3JhZ2VNZWRpdW0SEgoKc2l6ZV9saW1pdBgCIAEoCSJDChFUbXBmc1ZvbHVtZVNvdXJjZRISCgpzaXplX2xpbWl0GAEgASgJEhEKBG1vZGUYAiABKA1IAIgBAUIHCgVfbW9kZSKRAwoWU2FuZGJveFNlY3VyaXR5Q29udGV4dBIYCgtydW5fYXNfdXNlchgBIAEoA0gAiAEBEhkKDHJ1bl9hc19ncm91cBgCIAEoA0gBiAEBEhwKD3J1bl9hc19ub25fcm9vdBgDIAEoCEgCiAEBEhsKE3N1cHBsZW1lbnRhbF9ncm91cHMYBCADKAMSRgoac3VwcGxlbWVudGFsX2dyb3Vwc19wb2xpY3kYBSABKA4yIi5iZXJ0aC52MS5TdXBwbGVtZW50YWxHcm91cHNQb2xpY3kSMQoPc2VjY29tcF9wcm9maWxlGAYgASgLMhguYmVydGgudjEuU2VjY29tcFByb2ZpbGUSIQoHc3lzY3RscxgHIAMoCzIQLmJlcnRoLnYxLlN5c2N0bBI0ChFhcHBfYXJtb3JfcHJvZmlsZRgIIAEoCzIZLmJlcnRoLnYxLkFwcEFybW9yUHJvZmlsZUIOCgxfcnVuX2FzX3VzZXJCDwoNX3J1bl9hc19ncm91cEISChBfcnVuX2FzX25vbl9yb290IiUKBlN5c2N0bBIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIlcKDlNlY2NvbXBQcm9maWxlEioKBHR5cGUYASABKA4yHC5iZXJ0aC52MS5TZWNjb21wUHJvZmlsZVR5cGUSGQoRbG9jYWxob3N0X3Byb2ZpbGUYAiABKAkiWQoPQXBwQXJtb3JQcm9maWxlEisKBHR5cGUYASABKA4yHS5iZXJ0aC52MS5BcHBBcm1vclByb2ZpbGVUeXBlEhkKEWxvY2FsaG9zdF9wcm9maWxlGAIgASgJIp8DCglDb250YWluZXISDAoEbmFtZRgBIAEoCRINCgVpbWFnZRgCIAEoCRIPCgdjb21tYW5kGAMgAygJEgwKBGFyZ3MYBCADKAkSHQoDZW52GAUgAygLMhAuYmVydGgudjEuRW52VmFyEhMKC3dvcmtpbmdfZGlyGAYgASgJEjMKEHNlY3VyaXR5X2NvbnRleHQYByABKAsyGS5iZXJ0aC52MS5TZWN1cml0eUNvbnRleHQSLAoNdm9sdW1lX21vdW50cxgIIAMoCzIVLmJlcnRoLnYxLlZvbHVtZU1vdW50EiEKB3JsaW1pdHMYCSADKAsyEC5iZXJ0aC52MS5SbGltaXQSIQoHZGV2aWNlcxgKIAMoCzIQLmJlcnRoLnYxLkRldmljZRImCg1zdGFydHVwX3Byb2JlGA4gASgLMg8uYmVydGgudjEuUHJvYmUSJwoObGl2ZW5lc3NfcHJvYmUYDyABKAsyDy5iZXJ0aC52MS5Qcm9iZRIoCg9yZWFkaW5lc3NfcHJvYmUYECABKAsyDy5iZXJ0aC52MS5Qcm9iZSJDCgZEZXZpY2USDAoEcGF0aBgBIAEoCRIWCg5jb250YWluZXJfcGF0aBgCIAEoCRITCgtwZXJtaXNzaW9ucxgDIAEoCSJ8CgtWb2x1bWVNb3VudBIMCgRuYW1lGAEgASgJEhIKCm1vdW50X3BhdGgYAiABKAkSEQoJcmVhZF9vbmx5GAMgASgIEjgKE3JlY3Vyc2l2ZV9yZWFkX29ubHkYBCABKA4yGy5iZXJ0aC52MS5SZWN1cnNpdmVSZWFkT25seSK3AgoFUHJvYmUSIgoEZXhlYxgBIAEoCzIULmJlcnRoLnYxLkV4ZWNBY3Rpb24SIgoVaW5pdGlhbF9kZWxheV9zZWNvbmRzGAIgASgFSACIAQESHAoPdGltZW91dF9zZWNvbmRzGAMgASgFSAGIAQESGwoOcGVyaW9kX3NlY29uZHMYBCABKAVIAogBARIeChFzdWNjZXNzX3RocmVzaG9sZBgFIAEoBUgDiAEBEh4KEWZhaWx1cmVfdGhyZXNob2xkGAYgASgFSASIAQFCGAoWX2luaXRpYWxfZGVsYXlfc2Vjb25kc0ISChBfdGltZW91dF9zZWNvbmRzQhEKD19wZXJpb2Rfc2Vjb25kc0IUChJfc3VjY2Vzc190aHJlc2hvbGRCFAoSX2ZhaWx1cmVfdGhyZXNob2xkIh0KCkV4ZWNBY3Rpb24SDwoHY29tbWFuZBgBIAMoCSIyCgZSbGltaXQSDAoEdHlwZRgBIAEoCRIMCgRzb2Z0GAIgASgEEgwKBGhhcmQYAyABKAQiJQoGRW52VmFyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiwQQKD1NlY3VyaXR5Q29udGV4dBIsCgxjYXBhYmlsaXRpZXMYASABKAsyFi5iZXJ0aC52MS5DYXBhYmlsaXRpZXMSGAoLcnVuX2FzX3VzZXIYAiABKANIAIgBARIZCgxydW5fYXNfZ3JvdXAYAyABKANIAYgBARIcCg9ydW5fYXNfbm9uX3Jvb3QYBCABKAhIAogBARInChphbGxvd19wcml2aWxlZ2VfZXNjYWxhdGlvbhgFIAEoCEgDiAEBEiYKGXJlYWRfb25seV9yb290X2ZpbGVzeXN0ZW0YBiABKAhIBIgBARISCgV1bWFzaxgHIAEoDUgFiAEBEjEKD3NlY2NvbXBfcHJvZmlsZRgIIAEoCzIYLmJlcnRoLnYxLlNlY2NvbXBQcm9maWxlEjQKEWFwcF9hcm1vcl9wcm9maWxlGAkgASgLMhkuYmVydGgudjEuQXBwQXJtb3JQcm9maWxlEiwKCnByb2NfbW91bnQYCiABKA4yEy5iZXJ0aC52MS5Qcm9jTW91bnRIBogBARIXCgpwcml2aWxlZ2VkGAsgASgISAeIAQFCDgoMX3J1bl9hc191c2VyQg8KDV9ydW5fYXNfZ3JvdXBCEgoQX3J1bl9hc19ub25fcm9vdEIdChtfYWxsb3dfcHJpdmlsZWdlX2VzY2FsYXRpb25CHAoaX3JlYWRfb25seV9yb290X2ZpbGVzeXN0ZW1CCAoGX3VtYXNrQg0KC19wcm9jX21vdW50Qg0KC19wcml2aWxlZ2VkImcKDENhcGFiaWxpdGllcxILCgNhZGQYASADKAkSDAoEZHJvcBgCIAMoCRIrCgxhbWJpZW50X21vZGUYAyABKA4yFS5iZXJ0aC52MS5BbWJpZW50TW9kZRIPCgdhbWJpZW50GAQgAygJIvADCg1TYW5kYm94U3RhdHVzEiUKBXN0YXRlGAEgASgOMhYuYmVydGgudjEuU2FuZGJveFN0YXRlEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgpjb250YWluZXJzGAYgAygLMhkuYmVydGgudjEuQ29udGFpbmVyU3RhdHVzEigKBXBhdXNlGAcgASgLMhkuYmVydGgudjEuQ29udGFpbmVyU3RhdHVzEiYKB3J1bnRpbWUYCCABKAsyFS5iZXJ0aC52MS5SdW50aW1lSW5mbxIQCgh3YXJuaW5ncxgJIAMoCRIqCgtlbmZvcmNlbWVudBgKIAMoCzIVLmJlcnRoLnYxLkVuZm9yY2VtZW50Eh8KBnN0YWdlcxgLIAMoCzIPLmJlcnRoLnYxLlN0YWdlEiYKCW9wZXJhdGlvbhgMIAEoCzITLmJlcnRoLnYxLk9wZXJhdGlvbhIuCgpleHBpcmVzX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJXCglPcGVyYXRpb24SDAoEdmVyYhgBIAEoCRIMCgRzdGVwGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqcCCg9Db250YWluZXJTdGF0dXMSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRInCgVzdGF0ZRgDIAEoDjIYLmJlcnRoLnYxLkNvbnRhaW5lclN0YXRlEg4KBnJlYXNvbhgEIAEoCRIWCglleGl0X2NvZGUYBSABKAVIAIgBARIuCgpzdGFydGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFaW1hZ2UYCCABKAkSFAoMaW1hZ2VfZGlnZXN0GAkgASgJEhUKDXJlc3RhcnRfY291bnQYCiABKAVCDAoKX2V4aXRfY29kZSJsCgtSdW50aW1lSW5mbxISCgpjbGFzc19uYW1lGAEgASgJEg8KB2FkYXB0ZXIYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIVCg1iaW5hcnlfZGlnZXN0GAQgASgJEhAKCHBsYXRmb3JtGAUgASgJIngKC0VuZm9yY2VtZW50EhEKCWNvbnRhaW5lchgBIAEoCRIQCghwcm9wZXJ0eRgCIAEoCRIRCglyZXF1ZXN0ZWQYAyABKAkSEAoIZW5mb3JjZWQYBCABKAgSEQoJbWVjaGFuaXNtGAUgASgJEgwKBG5vdGUYBiABKAkiQgoFU3RhZ2USDAoEbmFtZRgBIAEoCRIrCghkdXJhdGlvbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipKCg1TdG9yYWdlTWVkaXVtEh4KGlNUT1JBR0VfTUVESVVNX1VOU1BFQ0lGSUVEEAASGQoVU1RPUkFHRV9NRURJVU1fTUVNT1JZEAEqgwEKDVJlc3RhcnRQb2xpY3kSHgoaUkVTVEFSVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIYChRSRVNUQVJUX1BPTElDWV9ORVZFUhABEh0KGVJFU1RBUlRfUE9MSUNZX09OX0ZBSUxVUkUQAhIZChVSRVNUQVJUX1BPTElDWV9BTFdBWVMQAyqtAQoSU2VjY29tcFByb2ZpbGVUeXBlEiQKIFNFQ0NPTVBfUFJPRklMRV9UWVBFX1VOU1BFQ0lGSUVEEAASKAokU0VDQ09NUF9QUk9GSUxFX1RZUEVfUlVOVElNRV9ERUZBVUxUEAESIgoeU0VDQ09NUF9QUk9GSUxFX1RZUEVfTE9DQUxIT1NUEAISIwofU0VDQ09NUF9QUk9GSUxFX1RZUEVfVU5DT05GSU5FRBADKrYBChNBcHBBcm1vclByb2ZpbGVUeXBlEiYKIkFQUF9BUk1PUl9QUk9GSUxFX1RZUEVfVU5TUEVDSUZJRUQQABIqCiZBUFBfQVJNT1JfUFJPRklMRV9UWVBFX1JVTlRJTUVfREVGQVVMVBABEiQKIEFQUF9BUk1PUl9QUk9GSUxFX1RZUEVfTE9DQUxIT1NUEAISJQohQVBQX0FSTU9SX1BST0ZJTEVfVFlQRV9VTkNPTkZJTkVEEAMqWAoJUHJvY01vdW50EhoKFlBST0NfTU9VTlRfVU5TUEVDSUZJRUQQABIWChJQUk9DX01PVU5UX0RFRkFVTFQQARIXChNQUk9DX01PVU5UX1VOTUFTS0VEEAIqkwEKGFN1cHBsZW1lbnRhbEdyb3Vwc1BvbGljeRIqCiZTVVBQTEVNRU5UQUxfR1JPVVBTX1BPTElDWV9VTlNQRUNJRklFRBAAEiQKIFNVUFBMRU1FTlRBTF9HUk9VUFNfUE9MSUNZX01FUkdFEAESJQohU1VQUExFTUVOVEFMX0dST1VQU19QT0xJQ1lfU1RSSUNUEAIqoAEKEVJlY3Vyc2l2ZVJlYWRPbmx5EiMKH1JFQ1VSU0lWRV9SRUFEX09OTFlfVU5TUEVDSUZJRUQQABIgChxSRUNVUlNJVkVfUkVBRF9PTkxZX0RJU0FCTEVEEAESIwofUkVDVVJTSVZFX1JFQURfT05MWV9JRl9QT1NTSUJMRRACEh8KG1JFQ1VSU0lWRV9SRUFEX09OTFlfRU5BQkxFRBADKnEKC0FtYmllbnRNb2RlEhwKGEFNQklFTlRfTU9ERV9VTlNQRUNJRklFRBAAEhYKEkFNQklFTlRfTU9ERV9ORVZFUhABEhUKEUFNQklFTlRfTU9ERV9BVVRPEAISFQoRQU1CSUVOVF9NT0RFX0xJU1QQAyqjAgoMU2FuZGJveFN0YXRlEh0KGVNBTkRCT1hfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVTQU5EQk9YX1NUQVRFX1BFTkRJTkcQARIaChZTQU5EQk9YX1NUQVRFX0NSRUFUSU5HEAISGQoVU0FOREJPWF9TVEFURV9SVU5OSU5HEAMSGwoXU0FOREJPWF9TVEFURV9DT01QTEVURUQQBBIaChZTQU5EQk9YX1NUQVRFX1NUT1BQSU5HEAUSGQoVU0FOREJPWF9TVEFURV9TVE9QUEVEEAYSGAoUU0FOREJPWF9TVEFURV9GQUlMRUQQBxIaChZTQU5EQk9YX1NUQVRFX0RFTEVUSU5HEAgSGAoUU0FOREJPWF9TVEFURV9QQVVTRUQQCSrBAQoOQ29udGFpbmVyU3RhdGUSHwobQ09OVEFJTkVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09OVEFJTkVSX1NUQVRFX1dBSVRJTkcQARIbChdDT05UQUlORVJfU1RBVEVfQ1JFQVRFRBACEhsKF0NPTlRBSU5FUl9TVEFURV9SVU5OSU5HEAMSGgoWQ09OVEFJTkVSX1NUQVRFX0VYSVRFRBAEEhsKF0NPTlRBSU5FUl9TVEFURV9VTktOT1dOEAViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message berth.v1.Sandbox.
@@ -33,136 +33,178 @@ export const SandboxSpecSchema = /*@__PURE__*/
   messageDesc(file_berth_v1_sandbox, 2);
 
 /**
+ * Describes the message berth.v1.Volume.
+ * Use `create(VolumeSchema)` to create a new message.
+ */
+export const VolumeSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandbox, 3);
+
+/**
+ * Describes the message berth.v1.EmptyDirVolumeSource.
+ * Use `create(EmptyDirVolumeSourceSchema)` to create a new message.
+ */
+export const EmptyDirVolumeSourceSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandbox, 4);
+
+/**
+ * Describes the message berth.v1.TmpfsVolumeSource.
+ * Use `create(TmpfsVolumeSourceSchema)` to create a new message.
+ */
+export const TmpfsVolumeSourceSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandbox, 5);
+
+/**
  * Describes the message berth.v1.SandboxSecurityContext.
  * Use `create(SandboxSecurityContextSchema)` to create a new message.
  */
 export const SandboxSecurityContextSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 3);
+  messageDesc(file_berth_v1_sandbox, 6);
 
 /**
  * Describes the message berth.v1.Sysctl.
  * Use `create(SysctlSchema)` to create a new message.
  */
 export const SysctlSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 4);
+  messageDesc(file_berth_v1_sandbox, 7);
 
 /**
  * Describes the message berth.v1.SeccompProfile.
  * Use `create(SeccompProfileSchema)` to create a new message.
  */
 export const SeccompProfileSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 5);
+  messageDesc(file_berth_v1_sandbox, 8);
 
 /**
  * Describes the message berth.v1.AppArmorProfile.
  * Use `create(AppArmorProfileSchema)` to create a new message.
  */
 export const AppArmorProfileSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 6);
+  messageDesc(file_berth_v1_sandbox, 9);
 
 /**
  * Describes the message berth.v1.Container.
  * Use `create(ContainerSchema)` to create a new message.
  */
 export const ContainerSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 7);
+  messageDesc(file_berth_v1_sandbox, 10);
 
 /**
  * Describes the message berth.v1.Device.
  * Use `create(DeviceSchema)` to create a new message.
  */
 export const DeviceSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 8);
+  messageDesc(file_berth_v1_sandbox, 11);
+
+/**
+ * Describes the message berth.v1.VolumeMount.
+ * Use `create(VolumeMountSchema)` to create a new message.
+ */
+export const VolumeMountSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_sandbox, 12);
 
 /**
  * Describes the message berth.v1.Probe.
  * Use `create(ProbeSchema)` to create a new message.
  */
 export const ProbeSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 9);
+  messageDesc(file_berth_v1_sandbox, 13);
 
 /**
  * Describes the message berth.v1.ExecAction.
  * Use `create(ExecActionSchema)` to create a new message.
  */
 export const ExecActionSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 10);
+  messageDesc(file_berth_v1_sandbox, 14);
 
 /**
  * Describes the message berth.v1.Rlimit.
  * Use `create(RlimitSchema)` to create a new message.
  */
 export const RlimitSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 11);
+  messageDesc(file_berth_v1_sandbox, 15);
 
 /**
  * Describes the message berth.v1.EnvVar.
  * Use `create(EnvVarSchema)` to create a new message.
  */
 export const EnvVarSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 12);
+  messageDesc(file_berth_v1_sandbox, 16);
 
 /**
  * Describes the message berth.v1.SecurityContext.
  * Use `create(SecurityContextSchema)` to create a new message.
  */
 export const SecurityContextSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 13);
+  messageDesc(file_berth_v1_sandbox, 17);
 
 /**
  * Describes the message berth.v1.Capabilities.
  * Use `create(CapabilitiesSchema)` to create a new message.
  */
 export const CapabilitiesSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 14);
+  messageDesc(file_berth_v1_sandbox, 18);
 
 /**
  * Describes the message berth.v1.SandboxStatus.
  * Use `create(SandboxStatusSchema)` to create a new message.
  */
 export const SandboxStatusSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 15);
+  messageDesc(file_berth_v1_sandbox, 19);
 
 /**
  * Describes the message berth.v1.Operation.
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 16);
+  messageDesc(file_berth_v1_sandbox, 20);
 
 /**
  * Describes the message berth.v1.ContainerStatus.
  * Use `create(ContainerStatusSchema)` to create a new message.
  */
 export const ContainerStatusSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 17);
+  messageDesc(file_berth_v1_sandbox, 21);
 
 /**
  * Describes the message berth.v1.RuntimeInfo.
  * Use `create(RuntimeInfoSchema)` to create a new message.
  */
 export const RuntimeInfoSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 18);
+  messageDesc(file_berth_v1_sandbox, 22);
 
 /**
  * Describes the message berth.v1.Enforcement.
  * Use `create(EnforcementSchema)` to create a new message.
  */
 export const EnforcementSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 19);
+  messageDesc(file_berth_v1_sandbox, 23);
 
 /**
  * Describes the message berth.v1.Stage.
  * Use `create(StageSchema)` to create a new message.
  */
 export const StageSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_sandbox, 20);
+  messageDesc(file_berth_v1_sandbox, 24);
+
+/**
+ * Describes the enum berth.v1.StorageMedium.
+ */
+export const StorageMediumSchema = /*@__PURE__*/
+  enumDesc(file_berth_v1_sandbox, 0);
+
+/**
+ * StorageMedium says where a volume's files are.
+ *
+ * @generated from enum berth.v1.StorageMedium
+ */
+export const StorageMedium = /*@__PURE__*/
+  tsEnum(StorageMediumSchema);
 
 /**
  * Describes the enum berth.v1.RestartPolicy.
  */
 export const RestartPolicySchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 0);
+  enumDesc(file_berth_v1_sandbox, 1);
 
 /**
  * RestartPolicy says whether an app that ended runs again: at once, then after 10 seconds, and twice as long each time, up to 5 minutes.
@@ -176,7 +218,7 @@ export const RestartPolicy = /*@__PURE__*/
  * Describes the enum berth.v1.SeccompProfileType.
  */
 export const SeccompProfileTypeSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 1);
+  enumDesc(file_berth_v1_sandbox, 2);
 
 /**
  * SeccompProfileType says where a seccomp profile comes from.
@@ -190,7 +232,7 @@ export const SeccompProfileType = /*@__PURE__*/
  * Describes the enum berth.v1.AppArmorProfileType.
  */
 export const AppArmorProfileTypeSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 2);
+  enumDesc(file_berth_v1_sandbox, 3);
 
 /**
  * AppArmorProfileType says where an AppArmor profile comes from.
@@ -204,7 +246,7 @@ export const AppArmorProfileType = /*@__PURE__*/
  * Describes the enum berth.v1.ProcMount.
  */
 export const ProcMountSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 3);
+  enumDesc(file_berth_v1_sandbox, 4);
 
 /**
  * ProcMount says what of /proc a container may see.
@@ -218,7 +260,7 @@ export const ProcMount = /*@__PURE__*/
  * Describes the enum berth.v1.SupplementalGroupsPolicy.
  */
 export const SupplementalGroupsPolicySchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 4);
+  enumDesc(file_berth_v1_sandbox, 5);
 
 /**
  * SupplementalGroupsPolicy says where an app's further groups come from.
@@ -229,10 +271,24 @@ export const SupplementalGroupsPolicy = /*@__PURE__*/
   tsEnum(SupplementalGroupsPolicySchema);
 
 /**
+ * Describes the enum berth.v1.RecursiveReadOnly.
+ */
+export const RecursiveReadOnlySchema = /*@__PURE__*/
+  enumDesc(file_berth_v1_sandbox, 6);
+
+/**
+ * RecursiveReadOnly says whether what is mounted below a read-only volume is read-only too.
+ *
+ * @generated from enum berth.v1.RecursiveReadOnly
+ */
+export const RecursiveReadOnly = /*@__PURE__*/
+  tsEnum(RecursiveReadOnlySchema);
+
+/**
  * Describes the enum berth.v1.AmbientMode.
  */
 export const AmbientModeSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 5);
+  enumDesc(file_berth_v1_sandbox, 7);
 
 /**
  * AmbientMode says which capabilities a process keeps over execve when its user is not root.
@@ -246,7 +302,7 @@ export const AmbientMode = /*@__PURE__*/
  * Describes the enum berth.v1.SandboxState.
  */
 export const SandboxStateSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 6);
+  enumDesc(file_berth_v1_sandbox, 8);
 
 /**
  * SandboxState is where a sandbox is in its life.
@@ -260,7 +316,7 @@ export const SandboxState = /*@__PURE__*/
  * Describes the enum berth.v1.ContainerState.
  */
 export const ContainerStateSchema = /*@__PURE__*/
-  enumDesc(file_berth_v1_sandbox, 7);
+  enumDesc(file_berth_v1_sandbox, 9);
 
 /**
  * ContainerState is where a container is in its life.

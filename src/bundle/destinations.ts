@@ -1,0 +1,25 @@
+/** Where in a container something may be mounted. Pure. */
+
+/** Why nothing may be mounted there; undefined when it may. `path` is absolute and clean. */
+export function destinationFault(path: string): string | undefined {
+  if (path === "/") return "is the root folder";
+  const kept = KERNEL_FOLDERS.find((folder) => path === folder || path.startsWith(`${folder}/`));
+  return kept === undefined ? undefined : `lies in ${kept}, which is the kernel's`;
+}
+
+/** What the runtime mounts itself: whoever could mount over parts of these could take their masks away, or show a process another /proc. */
+const KERNEL_FOLDERS = ["/proc", "/sys", "/dev"];
+
+/** Without repeated and trailing slashes and "."; an absolute path that has no "..". */
+export function cleanPath(path: string): string {
+  return `/${partsOf(path).join("/")}`;
+}
+
+export function partsOf(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== ".");
+}
+
+/** Whether `path` lies strictly below `folder`; both are clean. */
+export function liesBelow(path: string, folder: string): boolean {
+  return path !== folder && path.startsWith(folder === "/" ? "/" : `${folder}/`);
+}

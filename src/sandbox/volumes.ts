@@ -1,0 +1,130 @@
+/** Volumes of a sandbox and where its containers mount them. Names and meaning are those of Kubernetes, but for tmpfs. Pure. */
+
+import * as z from "zod";
+import { cleanPath, destinationFault, partsOf } from "../bundle/destinations.ts";
+import { parseQuantity } from "./quantity.ts";
+import { dnsLabel, rule, text } from "./texts.ts";
+
+/** A folder that every container of the sandbox may mount, empty at first and gone with the sandbox. */
+export interface EmptyDirVolume {
+  /** "" is the node's disk, Memory a tmpfs. */
+  readonly medium: "" | "Memory";
+  /** Bytes. */
+  readonly sizeLimit?: number | undefined;
+}
+
+/** A tmpfs of each container's own. Not in Kubernetes. */
+export interface TmpfsVolume {
+  /** Bytes. */
+  readonly sizeLimit?: number | undefined;
+  /** 0 to 01777. */
+  readonly mode: number;
+}
+
+/** Exactly one kind is set. */
+export interface Volume {
+  readonly name: string;
+  readonly emptyDir?: EmptyDirVolume | undefined;
+  readonly tmpfs?: TmpfsVolume | undefined;
+}
+
+export interface VolumeMount {
+  /** Of a volume of the sandbox. */
+  readonly name: string;
+  /** Absolute and clean. */
+  readonly mountPath: string;
+  readonly readOnly: boolean;
+  /** Whether what is mounted below the volume is read-only too. */
+  readonly recursiveReadOnly: RecursiveReadOnly;
+}
+
+export const RECURSIVE_READ_ONLY = ["Disabled", "IfPossible", "Enabled"] as const;
+export type RecursiveReadOnly = (typeof RECURSIVE_READ_ONLY)[number];
+
+const MAX_VOLUMES = 256;
+const MAX_MOUNTS = 256;
+/** PATH_MAX and NAME_MAX, in bytes. */
+const MAX_PATH = 4095;
+const MAX_NAME = 255;
+const DEFAULT_TMPFS_MODE = 0o1777;
+
+const size = z.union([z.string(), z.number()], { error: "is not a quantity" }).transform((quantity, context): number => {
+  const bytes = parseQuantity(String(quantity));
+  if (bytes !== undefined && bytes > 0) return bytes;
+  const params = { allowed: "a quantity above 0 such as 64Mi" };
+  context.addIssue({ code: "custom", input: quantity, message: "is not a size", params });
+  return z.NEVER;
+});
+
+const mode = z
+  .number({ error: "is not a whole number" })
+  .refine((value) => Number.isInteger(value) && value >= 0 && value <= DEFAULT_TMPFS_MODE, {
+    error: "is not a mode",
+    params: { allowed: `0 to ${DEFAULT_TMPFS_MODE} (0o1777)` },
+  });
+
+const KINDS = {
+  emptyDir: z.strictObject({
+    medium: z.enum(["", "Memory"], { error: "is not a medium" }).prefault(""),
+    sizeLimit: size.optional(),
+  }),
+  tmpfs: z.strictObject({ sizeLimit: size.optional(), mode: mode.prefault(DEFAULT_TMPFS_MODE) }),
+};
+
+const volume = z
+  .strictObject({ name: dnsLabel(z.string()), emptyDir: KINDS.emptyDir.optional(), tmpfs: KINDS.tmpfs.optional() })
+  .superRefine(({ name, ...kinds }, context) => {
+    const set = Object.entries(kinds).filter(([, kind]) => kind !== undefined);
+    if (set.length === 1) return;
+    const message = set.length === 0 ? "has no kind" : `has several kinds: ${set.map(([kind]) => kind).join(" and ")}`;
+    const params = { allowed: `one of ${Object.keys(KINDS).join(", ")}` };
+    context.addIssue({ code: "custom", input: name, message, params });
+  });
+
+const absolute = rule((path) => path.startsWith("/"), "is not absolute", "a path that starts with '/'");
+const withoutClimbing = rule((path) => !path.split("/").includes(".."), "climbs with '..'", "a path without '..'");
+const withoutColon = rule((path) => !path.includes(":"), "contains ':'", "a path without ':'");
+const ofKernelsLength = rule(
+  (path) => Buffer.byteLength(path) <= MAX_PATH && partsOf(path).every((part) => Buffer.byteLength(part) <= MAX_NAME),
+  "is longer than a path can be",
+  `at most ${MAX_PATH} bytes, each part at most ${MAX_NAME}`,
+);
+const mountPath = ofKernelsLength(withoutColon(withoutClimbing(absolute(text)))).transform((path, context): string => {
+  const clean = cleanPath(path);
+  const fault = path.startsWith("/") ? destinationFault(clean) : undefined;
+  if (fault === undefined) return clean;
+  const params = { allowed: "a path below /, but not in /proc, /sys and /dev" };
+  context.addIssue({ code: "custom", input: path, message: fault, params });
+  return z.NEVER;
+});
+
+const volumeMount = z
+  .strictObject({
+    name: z.string(),
+    mountPath,
+    readOnly: z.boolean().prefault(false),
+    recursiveReadOnly: z.enum(RECURSIVE_READ_ONLY, { error: "is not a way to mount read-only" }).prefault("Disabled"),
+  })
+  .superRefine(({ readOnly, recursiveReadOnly }, context) => {
+    if (readOnly || recursiveReadOnly === "Disabled") return;
+    const params = { allowed: "readOnly: true beside it, or Disabled" };
+    const message = "is only used with readOnly: true";
+    context.addIssue({ code: "custom", path: ["recursiveReadOnly"], input: recursiveReadOnly, message, params });
+  });
+
+export const volumes = z.array(volume).max(MAX_VOLUMES, { error: `has more than ${MAX_VOLUMES} entries` });
+
+export const volumeMounts = z
+  .array(volumeMount)
+  .max(MAX_MOUNTS, { error: `has more than ${MAX_MOUNTS} entries` })
+  .superRefine((mounts, context) => {
+    const seen = new Set<string>();
+    for (const [index, { mountPath: path }] of mounts.entries()) {
+      if (!seen.has(path)) {
+        seen.add(path);
+        continue;
+      }
+      const params = { allowed: "a path of its own" };
+      context.addIssue({ code: "custom", path: [index, "mountPath"], input: path, message: "is used by another mount", params });
+    }
+  });
