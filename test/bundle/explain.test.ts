@@ -365,7 +365,8 @@ const valuesOf = (input: RenderInput): Map<string, string> =>
 /** $(NAME) would let one field reach into the values of another. */
 const plain = inputs.filter((input) => !JSON.stringify(input.request).includes("$"));
 
-test("change what an origin names, and its value changes, while values with another origin stay", () => {
+// Some ten thousand renderings: more than a busy machine does in the usual time.
+test("change what an origin names, and its value changes, while values with another origin stay", { timeout: 120_000 }, () => {
   const seen = new Set<string>();
   fc.assert(
     fc.property(plain, (input) => {
