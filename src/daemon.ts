@@ -21,6 +21,7 @@ import { PolicyFile } from "./policy-file.ts";
 import { RootFilesystems } from "./rootfs/overlay.ts";
 import { preparePauseRootfs } from "./rootfs/pause.ts";
 import { RuntimeRegistry } from "./runtime/registry.ts";
+import { Drain } from "./sandbox/drain.ts";
 import { EventFeed } from "./sandbox/event-feed.ts";
 import { faultsIn, noFaults } from "./sandbox/faults.ts";
 import { nodeGrants } from "./sandbox/node-grants.ts";
@@ -79,6 +80,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     namespaces: new SandboxNamespaces(paths.run),
     cgroups,
     node: nodeGrants(),
+    drain: new Drain(journal),
     log,
     faults: options.faultFile === undefined ? noFaults : faultsIn(options.faultFile),
   };
@@ -92,11 +94,16 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     sandboxes,
     events: new EventFeed(journal),
     inventory,
+    drain: rooms.drain,
     listen: options.listen,
     logger: log,
     answered,
   });
-  const admin = await startAdminServer({ listen: options.admin, metrics, unready: () => (api.serving ? [] : ["berthd is shutting down"]) });
+  const unready = (): string[] => [
+    ...(api.serving ? [] : ["berthd is shutting down"]),
+    ...(rooms.drain.active ? ["the node is drained: it starts no sandboxes"] : []),
+  ];
+  const admin = await startAdminServer({ listen: options.admin, metrics, unready });
   api.setServing(true);
   const watchdog = startWatchdog();
   const compaction = keepCompact(journal, log);

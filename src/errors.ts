@@ -55,6 +55,12 @@ export const ERROR_KINDS = {
     retryable: false,
     meaning: "A container's command could not be started, such as a program that does not exist.",
   },
+  Draining: {
+    grpc: 14,
+    http: 503,
+    retryable: true,
+    meaning: "The node is drained: it creates and starts no sandboxes until that is undone.",
+  },
   Unavailable: { grpc: 14, http: 503, retryable: true, meaning: "berthd is starting or shutting down." },
   CursorGone: {
     grpc: 11,

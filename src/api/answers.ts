@@ -117,9 +117,9 @@ function originMessage({ pointer, kind, source }: OriginEntry): Origin {
   return create(OriginSchema, { pointer, kind: ORIGIN_KINDS[kind], source });
 }
 
-export function nodeMessage({ memoryBytes, runtimeClasses, ...info }: NodeInfo): NodeInfoResponse {
+export function nodeMessage({ memoryBytes, runtimeClasses, ...info }: NodeInfo, draining: boolean): NodeInfoResponse {
   const classes = runtimeClasses.map(({ digest, ...runtimeClass }) => ({ ...runtimeClass, binaryDigest: digest }));
-  return create(NodeInfoResponseSchema, { ...info, memoryBytes: BigInt(memoryBytes), runtimeClasses: classes });
+  return create(NodeInfoResponseSchema, { ...info, memoryBytes: BigInt(memoryBytes), runtimeClasses: classes, draining });
 }
 
 export function logMessage({ time, stream, partial, data }: LogRecord): LogEntry {

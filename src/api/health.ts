@@ -28,10 +28,6 @@ export class Health {
     this.#changes.emit("change");
   }
 
-  get serving(): boolean {
-    return this.#serving;
-  }
-
   #status(): ServingStatus {
     return this.#serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
   }

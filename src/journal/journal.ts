@@ -34,6 +34,9 @@ const ALWAYS_KEPT_MS = 600_000;
 /** What is deleted in one transaction. */
 const COMPACTION_BATCH = 1000;
 
+/** What is about no sandbox. */
+const NODE = { id: "", namespace: "", name: "", generation: 0, resourceVersion: 0 };
+
 /** What a save has to say of itself. */
 export interface Cause {
   /** What watchers are told besides the changes of state, which the journal finds itself. */
@@ -75,6 +78,20 @@ export class Journal {
       const locked = error instanceof Error && /database is locked/.test(error.message);
       throw locked ? new Error(`${path} is in use by another berthd`, { cause: error }) : error;
     }
+  }
+
+  /** Whether the node is drained; see sandbox/drain.ts. */
+  get draining(): boolean {
+    return this.#db.prepare("SELECT draining FROM journal").get()?.["draining"] === 1;
+  }
+
+  /** With its event, once it changes something. Throws as save does. */
+  set draining(wanted: boolean) {
+    if (wanted === this.draining) return;
+    this.#transaction(() => {
+      this.#db.prepare("UPDATE journal SET draining = ?").run(wanted ? 1 : 0);
+      this.#append(NODE, [{ kind: wanted ? "node.drained" : "node.undrained" }]);
+    });
   }
 
   /** All sandboxes, oldest first. */
@@ -122,7 +139,7 @@ export class Journal {
 
   /** Tells of what is none of the sandboxes here, by the id that it bears. Throws as save does. */
   tell(sandboxId: string, event: NewEvent): void {
-    this.#transaction(() => this.#append({ id: sandboxId, namespace: "", name: "", generation: 0, resourceVersion: 0 }, [event]));
+    this.#transaction(() => this.#append({ ...NODE, id: sandboxId }, [event]));
   }
 
   /** One page of the sandboxes, ordered by id, with the number of the newest event that it contains. */

@@ -48,6 +48,8 @@ export const MIGRATIONS: readonly string[] = [
      FROM sandboxes WHERE state IN ('CREATING', 'STOPPING', 'DELETING');
    ALTER TABLE journal ADD COLUMN made_at REAL NOT NULL DEFAULT 0;
    UPDATE journal SET made_at = unixepoch('subsec') * 1000 WHERE NOT EXISTS (SELECT * FROM sandboxes);`,
+
+  "ALTER TABLE journal ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /** Brings a file to the newest version, each step in a transaction of its own. Throws when a newer berthd wrote it. */

@@ -10,6 +10,8 @@ export const EVENT_KINDS = {
   "container.started": "The container's process was started.",
   "container.exited": "The container ended with `exit_code`, 128 + signal when a signal ended it.",
   "container.unknown": "The container is gone and nobody can learn its exit code.",
+  "node.drained": "The node starts no sandboxes from here on; those that run go on.",
+  "node.undrained": "The node starts sandboxes again.",
   "recovery.found":
     "berthd found at its start what looks like a sandbox of this id and is none of the journal's; `message` says what, and whether it was removed.",
 } as const satisfies Record<string, string>;

@@ -11,6 +11,7 @@ import type { NodePolicy } from "../policy/policy.ts";
 import type { RootFilesystems } from "../rootfs/overlay.ts";
 import type { RuntimeRegistry } from "../runtime/registry.ts";
 import type { RuntimeContainer } from "../runtime/runtime.ts";
+import type { Drain } from "./drain.ts";
 import type { Faults } from "./faults.ts";
 import type { SandboxVolumes } from "../volume/volumes.ts";
 import type { ContainerRecord, SandboxRecord } from "./record.ts";
@@ -37,6 +38,7 @@ export interface Rooms {
   readonly namespaces: SandboxNamespaces;
   readonly cgroups: Cgroups;
   readonly node: NodeGrants;
+  readonly drain: Drain;
   readonly log: Log;
   readonly faults: Faults;
 }

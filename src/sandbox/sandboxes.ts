@@ -52,6 +52,7 @@ export class Sandboxes {
       if (operation?.verb === "create" || operation?.verb === "start") await reached(operation, waitUntil);
       return existing.record;
     }
+    this.#rooms.drain.refuseNew();
     // Only of a new one: a repeat joins what there is, however late.
     if (request.spec.expiresAt !== undefined) refuseOver(request.spec.expiresAt, "spec.expiresAt");
     const admitted = admitRequest(request, this.#rooms.policy.current, this.#rooms.config);
@@ -85,7 +86,9 @@ export class Sandboxes {
     return await this.#bring(id, "start", ({ record }) => {
       const again = requestId !== "" && this.#rooms.journal.lastOperation(id, "start");
       const done = again && again.requestId === requestId && again.result === "";
-      return done || record.state === "RUNNING" ? undefined : (live) => this.#operations.begin(live, START, { requestId });
+      if (done || record.state === "RUNNING") return undefined;
+      this.#rooms.drain.refuseNew();
+      return (live) => this.#operations.begin(live, START, { requestId });
     });
   }
 

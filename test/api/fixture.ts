@@ -17,6 +17,7 @@ import type { ExecSession } from "../../src/sandbox/exec.ts";
 import type { Output } from "../../src/sandbox/exec-output.ts";
 import type { ExecRequest, TerminalSize } from "../../src/sandbox/exec-request.ts";
 import type { NodeInfo } from "../../src/observe/inventory.ts";
+import { Drain } from "../../src/sandbox/drain.ts";
 import { EventFeed } from "../../src/sandbox/event-feed.ts";
 import type { SandboxRecord, SandboxState } from "../../src/sandbox/record.ts";
 import type { WaitUntil } from "../../src/sandbox/sandboxes.ts";
@@ -263,6 +264,7 @@ export async function startServer() {
     sandboxes,
     events: new EventFeed(journal),
     inventory: { info: async () => NODE },
+    drain: new Drain(journal),
     listen: [address],
     logger: createLogger("debug", { write: (line) => void logged.push(line) }),
     answered: (method, code) => void answered.push(`${method} ${code}`),

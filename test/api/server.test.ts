@@ -26,7 +26,9 @@ test("buf curl lists every method by reflection alone", async () => {
   await using api = await startServer();
   expect((await bufCurl(api.socket, "http://localhost", "--list-methods")).trim().split("\n")).toEqual([
     "berth.v1.Events/Watch",
+    "berth.v1.Node/Drain",
     "berth.v1.Node/Info",
+    "berth.v1.Node/Undrain",
     "berth.v1.Sandboxes/Create",
     "berth.v1.Sandboxes/Delete",
     "berth.v1.Sandboxes/Exec",
@@ -130,6 +132,7 @@ async function listenOn(...listen: string[]): Promise<ApiServer> {
     sandboxes: new MemorySandboxes(),
     events: { watch: async function* () {} },
     inventory: { info: async () => NODE },
+    drain: { active: false },
     listen,
     logger: createLogger("silent"),
   });

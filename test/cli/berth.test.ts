@@ -241,12 +241,13 @@ test("node shows the runtime classes and why one is not ready", async () => {
   const { code, stdout } = await berth(["node", "--address", api.address]);
   expect(code).toBe(0);
   expect(stdout).toMatchInlineSnapshot(`
-    "berthd   0.1.0
-    host     node-1
-    system   Debian GNU/Linux 12, Linux 6.1.0, x64
-    cpus     2
-    memory   8.0 GiB
-    cgroups  v2
+    "berthd         0.1.0
+    host           node-1
+    system         Debian GNU/Linux 12, Linux 6.1.0, x64
+    cpus           2
+    memory         8.0 GiB
+    cgroups        v2
+    new sandboxes  taken
 
     CLASS          ADAPTER  READY  VERSION             PLATFORM  BINARY          NOTE
     runsc, gvisor  runsc    yes    release-20260905.0  systrap   /usr/bin/runsc  ambient-capabilities

@@ -25,6 +25,62 @@ export declare type NodeInfoRequest = Message<"berth.v1.NodeInfoRequest"> & {
 export declare const NodeInfoRequestSchema: GenMessage<NodeInfoRequest>;
 
 /**
+ * NodeDrainRequest has no fields.
+ *
+ * @generated from message berth.v1.NodeDrainRequest
+ */
+export declare type NodeDrainRequest = Message<"berth.v1.NodeDrainRequest"> & {
+};
+
+/**
+ * Describes the message berth.v1.NodeDrainRequest.
+ * Use `create(NodeDrainRequestSchema)` to create a new message.
+ */
+export declare const NodeDrainRequestSchema: GenMessage<NodeDrainRequest>;
+
+/**
+ * NodeDrainResponse has no fields.
+ *
+ * @generated from message berth.v1.NodeDrainResponse
+ */
+export declare type NodeDrainResponse = Message<"berth.v1.NodeDrainResponse"> & {
+};
+
+/**
+ * Describes the message berth.v1.NodeDrainResponse.
+ * Use `create(NodeDrainResponseSchema)` to create a new message.
+ */
+export declare const NodeDrainResponseSchema: GenMessage<NodeDrainResponse>;
+
+/**
+ * NodeUndrainRequest has no fields.
+ *
+ * @generated from message berth.v1.NodeUndrainRequest
+ */
+export declare type NodeUndrainRequest = Message<"berth.v1.NodeUndrainRequest"> & {
+};
+
+/**
+ * Describes the message berth.v1.NodeUndrainRequest.
+ * Use `create(NodeUndrainRequestSchema)` to create a new message.
+ */
+export declare const NodeUndrainRequestSchema: GenMessage<NodeUndrainRequest>;
+
+/**
+ * NodeUndrainResponse has no fields.
+ *
+ * @generated from message berth.v1.NodeUndrainResponse
+ */
+export declare type NodeUndrainResponse = Message<"berth.v1.NodeUndrainResponse"> & {
+};
+
+/**
+ * Describes the message berth.v1.NodeUndrainResponse.
+ * Use `create(NodeUndrainResponseSchema)` to create a new message.
+ */
+export declare const NodeUndrainResponseSchema: GenMessage<NodeUndrainResponse>;
+
+/**
  * NodeInfoResponse describes the node.
  *
  * @generated from message berth.v1.NodeInfoResponse
@@ -92,6 +148,13 @@ export declare type NodeInfoResponse = Message<"berth.v1.NodeInfoResponse"> & {
    * @generated from field: repeated berth.v1.RuntimeClass runtime_classes = 9;
    */
   runtimeClasses: RuntimeClass[];
+
+  /**
+   * Whether it is drained: it creates and starts no sandboxes.
+   *
+   * @generated from field: bool draining = 10;
+   */
+  draining: boolean;
 };
 
 /**
@@ -198,6 +261,27 @@ export declare const Node: GenService<{
     methodKind: "unary";
     input: typeof NodeInfoRequestSchema;
     output: typeof NodeInfoResponseSchema;
+  },
+  /**
+   * Drain makes the node refuse Create and Start (UNAVAILABLE, Draining) and not healthy for grpc.health.v1, until Undrain, over
+   * restarts of berthd. Sandboxes that run go on. One that is drained is left as it is.
+   *
+   * @generated from rpc berth.v1.Node.Drain
+   */
+  drain: {
+    methodKind: "unary";
+    input: typeof NodeDrainRequestSchema;
+    output: typeof NodeDrainResponseSchema;
+  },
+  /**
+   * Undrain takes new sandboxes again.
+   *
+   * @generated from rpc berth.v1.Node.Undrain
+   */
+  undrain: {
+    methodKind: "unary";
+    input: typeof NodeUndrainRequestSchema;
+    output: typeof NodeUndrainResponseSchema;
   },
 }>;
 

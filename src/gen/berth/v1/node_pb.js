@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file berth/v1/node.proto.
  */
 export const file_berth_v1_node = /*@__PURE__*/
-  fileDesc("ChNiZXJ0aC92MS9ub2RlLnByb3RvEghiZXJ0aC52MSIRCg9Ob2RlSW5mb1JlcXVlc3Qi6QEKEE5vZGVJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghob3N0bmFtZRgCIAEoCRIYChBvcGVyYXRpbmdfc3lzdGVtGAMgASgJEhYKDmtlcm5lbF92ZXJzaW9uGAQgASgJEhQKDGFyY2hpdGVjdHVyZRgFIAEoCRIMCgRjcHVzGAYgASgFEhQKDG1lbW9yeV9ieXRlcxgHIAEoAxIVCg1jZ3JvdXBfbGF5b3V0GAggASgJEi8KD3J1bnRpbWVfY2xhc3NlcxgJIAMoCzIWLmJlcnRoLnYxLlJ1bnRpbWVDbGFzcyK6AQoMUnVudGltZUNsYXNzEgwKBG5hbWUYASABKAkSDwoHYWxpYXNlcxgCIAMoCRIPCgdhZGFwdGVyGAMgASgJEg4KBmJpbmFyeRgEIAEoCRINCgVyZWFkeRgFIAEoCBIPCgdtZXNzYWdlGAYgASgJEg8KB3ZlcnNpb24YByABKAkSFQoNYmluYXJ5X2RpZ2VzdBgIIAEoCRIQCghwbGF0Zm9ybRgJIAEoCRIQCghmZWF0dXJlcxgKIAMoCTJFCgROb2RlEj0KBEluZm8SGS5iZXJ0aC52MS5Ob2RlSW5mb1JlcXVlc3QaGi5iZXJ0aC52MS5Ob2RlSW5mb1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChNiZXJ0aC92MS9ub2RlLnByb3RvEghiZXJ0aC52MSIRCg9Ob2RlSW5mb1JlcXVlc3QiEgoQTm9kZURyYWluUmVxdWVzdCITChFOb2RlRHJhaW5SZXNwb25zZSIUChJOb2RlVW5kcmFpblJlcXVlc3QiFQoTTm9kZVVuZHJhaW5SZXNwb25zZSL7AQoQTm9kZUluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEhgKEG9wZXJhdGluZ19zeXN0ZW0YAyABKAkSFgoOa2VybmVsX3ZlcnNpb24YBCABKAkSFAoMYXJjaGl0ZWN0dXJlGAUgASgJEgwKBGNwdXMYBiABKAUSFAoMbWVtb3J5X2J5dGVzGAcgASgDEhUKDWNncm91cF9sYXlvdXQYCCABKAkSLwoPcnVudGltZV9jbGFzc2VzGAkgAygLMhYuYmVydGgudjEuUnVudGltZUNsYXNzEhAKCGRyYWluaW5nGAogASgIIroBCgxSdW50aW1lQ2xhc3MSDAoEbmFtZRgBIAEoCRIPCgdhbGlhc2VzGAIgAygJEg8KB2FkYXB0ZXIYAyABKAkSDgoGYmluYXJ5GAQgASgJEg0KBXJlYWR5GAUgASgIEg8KB21lc3NhZ2UYBiABKAkSDwoHdmVyc2lvbhgHIAEoCRIVCg1iaW5hcnlfZGlnZXN0GAggASgJEhAKCHBsYXRmb3JtGAkgASgJEhAKCGZlYXR1cmVzGAogAygJMs8BCgROb2RlEj0KBEluZm8SGS5iZXJ0aC52MS5Ob2RlSW5mb1JlcXVlc3QaGi5iZXJ0aC52MS5Ob2RlSW5mb1Jlc3BvbnNlEkAKBURyYWluEhouYmVydGgudjEuTm9kZURyYWluUmVxdWVzdBobLmJlcnRoLnYxLk5vZGVEcmFpblJlc3BvbnNlEkYKB1VuZHJhaW4SHC5iZXJ0aC52MS5Ob2RlVW5kcmFpblJlcXVlc3QaHS5iZXJ0aC52MS5Ob2RlVW5kcmFpblJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Describes the message berth.v1.NodeInfoRequest.
@@ -18,18 +18,46 @@ export const NodeInfoRequestSchema = /*@__PURE__*/
   messageDesc(file_berth_v1_node, 0);
 
 /**
+ * Describes the message berth.v1.NodeDrainRequest.
+ * Use `create(NodeDrainRequestSchema)` to create a new message.
+ */
+export const NodeDrainRequestSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_node, 1);
+
+/**
+ * Describes the message berth.v1.NodeDrainResponse.
+ * Use `create(NodeDrainResponseSchema)` to create a new message.
+ */
+export const NodeDrainResponseSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_node, 2);
+
+/**
+ * Describes the message berth.v1.NodeUndrainRequest.
+ * Use `create(NodeUndrainRequestSchema)` to create a new message.
+ */
+export const NodeUndrainRequestSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_node, 3);
+
+/**
+ * Describes the message berth.v1.NodeUndrainResponse.
+ * Use `create(NodeUndrainResponseSchema)` to create a new message.
+ */
+export const NodeUndrainResponseSchema = /*@__PURE__*/
+  messageDesc(file_berth_v1_node, 4);
+
+/**
  * Describes the message berth.v1.NodeInfoResponse.
  * Use `create(NodeInfoResponseSchema)` to create a new message.
  */
 export const NodeInfoResponseSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_node, 1);
+  messageDesc(file_berth_v1_node, 5);
 
 /**
  * Describes the message berth.v1.RuntimeClass.
  * Use `create(RuntimeClassSchema)` to create a new message.
  */
 export const RuntimeClassSchema = /*@__PURE__*/
-  messageDesc(file_berth_v1_node, 2);
+  messageDesc(file_berth_v1_node, 6);
 
 /**
  * Node tells what this node is and can do.
