@@ -19,9 +19,10 @@ export interface Due {
 
 /** What is due first. Of what is due already, an end comes before a restart. */
 export function dueNext(record: SandboxRecord, now: number): Due | undefined {
-  const { state, finishedAt, activeSince, spec } = record;
+  const { state, reason, finishedAt, activeSince, spec } = record;
   const all: Due[] = [];
-  if (state === "RUNNING" || state === "PAUSED") {
+  // After a stop that failed something may still run, and no caller need be there to try again.
+  if (state === "RUNNING" || state === "PAUSED" || (state === "FAILED" && reason === "StopFailed")) {
     const stop = (from: string | undefined, seconds: number | undefined, because: OperationArgs["because"]): void => {
       if (from === undefined || seconds === undefined || because === undefined) return;
       all.push({

@@ -30,6 +30,12 @@ test("the deadline counts from the beginning of the creation or start, and ends 
   expect(due(record(spec, { state: "STOPPED", finishedAt: at(3) }), 100)).toBeUndefined();
 });
 
+test("a stop that failed is tried again when the time is over", () => {
+  const failed = record({ expiresAt: at(50) }, { state: "FAILED", reason: "StopFailed" });
+  expect(due(failed, 60)).toMatchObject([50, "stop", { because: "LeaseExpired" }]);
+  expect(due({ ...failed, reason: "RuntimeFailed" }, 60)).toBeUndefined();
+});
+
 test("a renewed lease counts instead of the spec's", () => {
   const spec = { expiresAt: at(50) };
   expect(due(record(spec))).toEqual([50, "stop", { because: "LeaseExpired", graceUntil: at(10) }]);

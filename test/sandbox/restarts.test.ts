@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { restartOf } from "../../src/sandbox/restarts.ts";
+import { newRecord, type SandboxRecord } from "../../src/sandbox/record.ts";
+import { planAfterFailure, planRestarts, restartOf } from "../../src/sandbox/restarts.ts";
+import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
 
 const SECOND = 1000;
 const run = (exitCode: number | undefined, row = 0, milliseconds = SECOND) => ({ exitCode, milliseconds, row });
@@ -29,4 +31,33 @@ test("the first restart waits for nothing, the others twice as long each, at mos
 test("a run of ten minutes begins a new row", () => {
   expect(restartOf("Always", run(1, 6, 599 * SECOND))).toEqual({ delayMs: 300 * SECOND, row: 7 });
   expect(restartOf("Always", run(1, 6, 600 * SECOND))).toEqual({ delayMs: 0, row: 1 });
+});
+
+const at = (seconds: number): string => new Date(seconds * SECOND).toISOString();
+
+/** Apps a, which ended with the code, and b, which runs. */
+function record(restartPolicy: string, exitCode: number): SandboxRecord {
+  const containers = ["a", "b"].map((name) => ({ name, image: "oci:/x" }));
+  const made = newRecord(parseSandboxRequest({ metadata: { name: "box" }, spec: { restartPolicy, containers } }), "", new Date(0));
+  const [a, b] = made.containers;
+  if (a) Object.assign(a, { state: "EXITED", reason: "Error", exitCode, startedAt: at(1), finishedAt: at(2) });
+  if (b) b.state = "RUNNING";
+  return made;
+}
+
+test("only an app that ended and is to run again waits, at first for nothing and then in a back-off", () => {
+  const failed = record("OnFailure", 4);
+  const [a, b] = failed.containers;
+  expect(planRestarts(failed, 3 * SECOND)).toBe(true);
+  expect(a).toMatchObject({ state: "WAITING", reason: "Restarting", restartRow: 1, restartAt: at(3), exitCode: 4 });
+  expect(b?.restartAt).toBeUndefined();
+  expect(planRestarts(failed, 4 * SECOND)).toBe(false);
+  if (a) planAfterFailure(failed, a, 5 * SECOND);
+  expect(a).toMatchObject({ state: "WAITING", reason: "CrashLoopBackOff", restartRow: 2, restartAt: at(15) });
+});
+
+test("an app whose policy is satisfied stays as it ended", () => {
+  const done = record("OnFailure", 0);
+  expect(planRestarts(done, 3 * SECOND)).toBe(false);
+  expect(done.containers[0]).toMatchObject({ state: "EXITED", exitCode: 0 });
 });
