@@ -39,8 +39,9 @@ export function restartAfter({ spec }: SandboxRecord, app: ContainerRecord): Res
   return restartOf(spec.restartPolicy, { exitCode, milliseconds: Date.parse(finishedAt) - Date.parse(startedAt), row });
 }
 
-/** Writes down for each app that runs again when it does. Returns whether there was one. */
+/** Writes down for each app that runs again when it does, as long as its sandbox runs. Returns whether there was one. */
 export function planRestarts(record: SandboxRecord, now: number): boolean {
+  if (record.state !== "RUNNING" && record.state !== "PAUSED") return false;
   const planned = record.containers.filter((app) => {
     const restart = restartAfter(record, app);
     if (restart) awaitRestart(app, restart, now);

@@ -39,6 +39,7 @@ const at = (seconds: number): string => new Date(seconds * SECOND).toISOString()
 function record(restartPolicy: string, exitCode: number): SandboxRecord {
   const containers = ["a", "b"].map((name) => ({ name, image: "oci:/x" }));
   const made = newRecord(parseSandboxRequest({ metadata: { name: "box" }, spec: { restartPolicy, containers } }), "", new Date(0));
+  made.state = "RUNNING";
   const [a, b] = made.containers;
   if (a) Object.assign(a, { state: "EXITED", reason: "Error", exitCode, startedAt: at(1), finishedAt: at(2) });
   if (b) b.state = "RUNNING";
@@ -54,6 +55,14 @@ test("only an app that ended and is to run again waits, at first for nothing and
   expect(planRestarts(failed, 4 * SECOND)).toBe(false);
   if (a) planAfterFailure(failed, a, 5 * SECOND);
   expect(a).toMatchObject({ state: "WAITING", reason: "CrashLoopBackOff", restartRow: 2, restartAt: at(15) });
+});
+
+test("in a sandbox that was ended nothing waits", () => {
+  for (const state of ["STOPPED", "FAILED", "COMPLETED"] as const) {
+    const over = { ...record("Always", 4), state };
+    expect(planRestarts(over, 3 * SECOND)).toBe(false);
+    expect(over.containers[0]).toMatchObject({ state: "EXITED", exitCode: 4 });
+  }
 });
 
 test("an app whose policy is satisfied stays as it ended", () => {
