@@ -155,5 +155,6 @@ function firstOf(violations: readonly Violation[]): string {
 export function toBerthError(thrown: unknown): BerthError {
   if (thrown instanceof BerthError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new BerthError("Internal", message, { cause: thrown });
+  const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+  return new BerthError(code === "ENOSPC" || code === "EDQUOT" ? "StorageFull" : "Internal", message, { cause: thrown });
 }

@@ -1,5 +1,5 @@
-// `npm run quickstart`, `npm test`, `npm run test:conformance`, `npm run test:long` and `npm run bench`: makes the machine ready under whatever Node started this, then
-// goes on under the pinned Node.
+// `npm run quickstart`, `npm test`, `npm run test:conformance`, `npm run test:long`, `npm run test:faults` and `npm run bench`: makes the
+// machine ready under whatever Node started this, then goes on under the pinned Node.
 import { globSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { STATIC_CHECKS, runChecks } from "./test/checks.mjs";
@@ -21,6 +21,7 @@ const COMMANDS = {
   conformance: runConformance,
   test: runTests,
   long: runProperties,
+  faults: runFaults,
 };
 
 /** @param {string} line */
@@ -66,6 +67,14 @@ async function runProperties() {
   const files = globSync("test/**/*.test.ts").filter((file) => readFileSync(file, "utf8").includes("support/property.ts"));
   const env = { ...process.env, BERTH_TEST_RUNS: String(LONG_RUNS) };
   return runToEnd("vitest", ["run", "--project", "unit", "--maxWorkers=100%", "--testTimeout", String(60 * 60_000), ...files], env);
+}
+
+/** Every point of every operation in every class, of which `npm test` takes a spread, and what takes long besides.
+ * @param {string[]} args For vitest: such as -t "under crun". */
+async function runFaults(args) {
+  await setup();
+  const env = { ...process.env, BERTH_TEST_RUNSC_CURRENT: findCurrentRunsc(), BERTH_TEST_FAULTS: "all" };
+  return runToEnd("vitest", ["run", "--project", "integration", "test/integration/faults", ...args], env);
 }
 
 /** Path of the current runsc, or nothing where it cannot be built; in CI that is an error. */

@@ -1,6 +1,6 @@
 /** conmon, the monitor of every container: outlives berthd, keeps exit code and output. */
 
-import { existsSync, mkdirSync, readFileSync, watch } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statfsSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BerthError } from "../errors.ts";
@@ -79,6 +79,9 @@ function parseReport(text: string): { data: number; message: string } {
 }
 
 function failure(launch: MonitorLaunch, message: string): BerthError {
+  // Then nothing had room to say why.
+  const full = [launch.dir, dirname(launch.log)].find((dir) => statfsSync(dir).bavail === 0);
+  if (full !== undefined) return new BerthError("StorageFull", `the disk that holds ${full} is full: ${message.trim()}`);
   const output = readIfThere(join(launch.dir, "conmon.out"))?.trim();
   return new BerthError("RuntimeFailed", message.trim(), output ? { logTail: output.slice(-2000) } : {});
 }
