@@ -61,8 +61,8 @@ export default {
     ),
     forbid(
       "cli-is-a-client",
-      "The command line shares the spec's parser with berthd; only render and check work without a daemon",
-      { path: "^src/cli/", pathNot: "^src/cli/(render|check)\\.ts$" },
+      "The command line shares the spec's parser with berthd; only render, diff and check work without a daemon",
+      { path: "^src/cli/", pathNot: "^src/cli/(render|diff|offline|check)\\.ts$" },
       { path: "^src/", pathNot: `^src/(cli|sandbox|gen)/|^src/(errors|observe/version)\\.ts$|${CLIENT}`, ...CODE },
     ),
     forbid("rooms-below-sandbox", "A room does not know who puts rooms together", { path: ROOMS }, { path: "^src/sandbox/", ...CODE }),

@@ -14,6 +14,8 @@ import {
   SandboxState,
 } from "../gen/berth/v1/sandbox_pb.js";
 import {
+  type Bundle,
+  BundleSchema,
   type LogEntry,
   LogEntrySchema,
   LogStream,
@@ -90,18 +92,28 @@ function enforcementMessage({ container, property, requested, enforced, mechanis
   return { container, property, requested, enforced, mechanism, note };
 }
 
+interface ExplainedBundle {
+  readonly container: string;
+  readonly configJson: string;
+  readonly provenance: readonly OriginEntry[];
+}
+
 interface Rendered {
-  readonly bundles: readonly { readonly container: string; readonly configJson: string; readonly provenance: readonly OriginEntry[] }[];
+  readonly bundles: readonly ExplainedBundle[];
   readonly enforcement: readonly EnforcementEntry[];
   readonly warnings: readonly string[];
 }
 
 export function renderMessage({ bundles, enforcement, warnings }: Rendered): SandboxesRenderResponse {
   return create(SandboxesRenderResponseSchema, {
-    bundles: bundles.map(({ container, configJson, provenance }) => ({ container, configJson, provenance: provenance.map(originMessage) })),
+    bundles: bundles.map(bundleMessage),
     enforcement: enforcement.map(enforcementMessage),
     warnings: [...warnings],
   });
+}
+
+export function bundleMessage({ container, configJson, provenance }: ExplainedBundle): Bundle {
+  return create(BundleSchema, { container, configJson, provenance: provenance.map(originMessage) });
 }
 
 const ORIGIN_KINDS: Readonly<Record<OriginEntry["kind"], OriginKind>> = {

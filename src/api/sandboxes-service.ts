@@ -1,7 +1,7 @@
 import { Sandboxes as SandboxesDescription } from "../gen/berth/v1/sandboxes_pb.js";
 import type { LogRecord } from "../monitor/logs.ts";
 import type { Sandboxes } from "../sandbox/sandboxes.ts";
-import { logMessage, renderMessage, sandboxMessage } from "./answers.ts";
+import { bundleMessage, logMessage, renderMessage, sandboxMessage } from "./answers.ts";
 import { exec } from "./exec.ts";
 import { type Service, service } from "./handlers.ts";
 import {
@@ -20,7 +20,7 @@ import {
 /** What the service needs of the heart. */
 export type SandboxesPort = Pick<
   Sandboxes,
-  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "renewLease" | "logs" | "exec" | "render"
+  "create" | "get" | "list" | "start" | "stop" | "pause" | "resume" | "delete" | "renewLease" | "logs" | "exec" | "render" | "bundles"
 >;
 
 /** Bytes of log data in one message. */
@@ -70,6 +70,10 @@ export function sandboxesService(sandboxes: SandboxesPort): Service {
     },
     exec: (requests, signal) => exec(sandboxes, requests, signal),
     render: async (request) => renderMessage(await sandboxes.render(readSandboxRequest(request))),
+    getBundles: async (request) => {
+      const { bundles, warnings } = await sandboxes.bundles(readTarget(request));
+      return { bundles: bundles.map(bundleMessage), warnings: [...warnings] };
+    },
   });
 }
 

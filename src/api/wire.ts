@@ -410,7 +410,7 @@ export function refuse(violations: readonly Violation[]): void {
 
 export type Target = { id: string } | { namespace: string; name: string };
 
-export function readTarget({ target }: SandboxesGetRequest): Target {
+export function readTarget({ target }: Pick<SandboxesGetRequest, "target">): Target {
   if (target.case === "id") {
     refuse(idViolations(target.value));
     return { id: target.value };

@@ -7,7 +7,7 @@ import { type Capability, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapa
 import { appMounts, sharedMountAnnotations, volumeOf } from "./mounts.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
-import { pointerOf } from "./pointer.ts";
+import { leaves, pointerOf } from "./pointer.ts";
 import { RENDER_TRAITS, type RenderInput } from "./render.ts";
 import { processRlimits } from "./rlimits.ts";
 import { runtimeDefaultRules } from "./seccomp.ts";
@@ -289,7 +289,7 @@ function rootOrigin({ app }: Subject, [field]: readonly string[]): Found | undef
 function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Found | undefined {
   switch (field) {
     case "cgroupsPath":
-      return { kind: "node", source: "cgroupRoot, and the ids of sandbox and container" };
+      return placed("cgroupRoot, and the ids of sandbox and container");
     case "devices":
       return subject.app && deviceOrigin(subject.app, Number(rest[0]));
     case "resources":
@@ -325,13 +325,6 @@ function seccompOrigin({ input }: Subject, app: App, [field, index]: readonly st
   const rules = runtimeDefaultRules({ capabilities, architecture: input.architecture, errnoRet });
   const reason = field === "syscalls" ? rules[Number(index)]?.reason : "the node's processor, and EPERM for what no rule allows";
   return reason === undefined ? undefined : byDefault(`RuntimeDefault computed from the capabilities (${reason}), ${asked}`);
-}
-
-/** Everything in a JSON value that has nothing inside, in order. */
-function leaves(value: unknown, path: readonly string[] = []): { path: readonly string[]; value: unknown }[] {
-  const inner = typeof value === "object" && value !== null ? Object.entries(value) : [];
-  if (inner.length === 0) return [{ path, value }];
-  return inner.flatMap(([key, nested]) => leaves(nested, [...path, key]));
 }
 
 /** config.json for people: its lines as they are written, with the origin of each value behind it. */

@@ -261,7 +261,21 @@ export function configJson(config: OciConfig): string {
     const faults = checked.error.issues.flatMap(faultsOf);
     throw new BerthError("Internal", `berth made a config.json that it must not write: ${faults.slice(0, 5).join("; ")}`);
   }
-  return `${JSON.stringify(config, (_key, value: unknown) => (typeof value === "bigint" ? JSON.rawJSON(value.toString()) : value), 2)}\n`;
+  return `${stringifyExact(config)}\n`;
+}
+
+/** JSON over lines; bigint is written with all its digits. */
+export function stringifyExact(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? JSON.rawJSON(inner.toString()) : inner), 2);
+}
+
+/** Reads JSON; a whole number of which a number would lose digits is a bigint. Throws SyntaxError. */
+export function parseExact(text: string): unknown {
+  return JSON.parse(text, (_key, value: unknown, context?: { source?: string }) => {
+    const source = context?.source;
+    const loses = typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^\d{1,20}$/.test(source);
+    return loses ? BigInt(source) : value;
+  });
 }
 
 /** Pointer and rule; each unknown key has a pointer of its own. */

@@ -8,6 +8,7 @@ import { declareEvents } from "./events.ts";
 import { declareExec } from "./exec.ts";
 import { report, ToldError } from "./failure.ts";
 import { declareGlobals, globalsOf } from "./globals.ts";
+import { declareDiff } from "./diff.ts";
 import { declareInspect } from "./inspect.ts";
 import { declareLogs } from "./logs.ts";
 import { declareNode } from "./node.ts";
@@ -48,6 +49,7 @@ function program(): Command {
     declareRenew,
     declareRm,
     declareRender,
+    declareDiff,
     declareCheck,
     declareNode,
   ];
@@ -58,7 +60,7 @@ function program(): Command {
 SANDBOX is a name in the namespace of -n, or a full id (32 hex digits).
 Options that stand above the commands are taken before and after the command.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage; exec has those of the program.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage; exec has those of the program, diff of its own.
 
 Example:
   berth run -f web.yaml

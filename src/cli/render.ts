@@ -1,20 +1,16 @@
 import type { Command } from "commander";
-import { InvalidArgumentError } from "commander";
 import { type Globals, globalsOf } from "./globals.ts";
+import { declareOfflineFlags, type OfflineFlags, type RenderedFile, renderFiles } from "./offline.ts";
 import { print, printError, printJson, printWarnings } from "./output.ts";
 
-interface RenderOptions {
+interface RenderOptions extends OfflineFlags {
   readonly file: string;
   readonly out?: string;
-  readonly config?: string;
-  readonly policy?: string;
   readonly explain?: boolean;
-  /** Files by container; the empty name is for all. */
-  readonly imageConfig: ReadonlyMap<string, string>;
 }
 
 export function declareRender(berth: Command): void {
-  berth
+  const render = berth
     .command("render")
     .summary("write the config.json that run would use; needs no berthd")
     .description(
@@ -23,15 +19,8 @@ export function declareRender(berth: Command): void {
     )
     .requiredOption("-f, --file <FILE>", "as for run")
     .option("--out <DIR>", "write DIR/CONTAINER/config.json; without it they are printed")
-    .option(
-      "--image-config <[CONTAINER=]FILE>",
-      "an OCI image config to use instead of the image's, for one container or for all",
-      collect,
-      new Map(),
-    )
-    .option("--explain", "print config.json with the origin of each value beside it; with -o json: JSON pointer → origin, for each bundle")
-    .option("--config <FILE>", "config of berthd with the node's runtime classes (default: /etc/berth/berth.yaml where it exists)")
-    .option("--policy <FILE>", "a policy.yaml: its defaults are applied, and what it does not allow is refused (default: no policy at all)")
+    .option("--explain", "print config.json with the origin of each value beside it; with -o json: JSON pointer → origin, for each bundle");
+  declareOfflineFlags(render)
     .addHelpText(
       "after",
       `
@@ -41,42 +30,14 @@ Example:
   berth render -f web.yaml --out bundles && less bundles/web/config.json
   berth render -f web.yaml --image-config web=image.json -o json | jq '.bundles[1].config.process.capabilities'`,
     )
-    .action(async (options: RenderOptions, command: Command) => render(options, globalsOf(command)));
+    .action(async (options: RenderOptions, command: Command) => renderFile(options, globalsOf(command)));
 }
 
-/** CONTAINER=FILE or FILE; a container's name has no dot or slash, so that paths with "=" can be told apart by "./". */
-function collect(text: string, before: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const { container = "", file = "" } = /^(?:(?<container>[a-z0-9][-a-z0-9]*)=)?(?<file>.+)$/s.exec(text)?.groups ?? {};
-  if (file === "") throw new InvalidArgumentError("It is not [CONTAINER=]FILE.");
-  if (before.has(container)) throw new InvalidArgumentError(`It is given twice for ${container === "" ? "all containers" : container}.`);
-  return new Map([...before, [container, file]]);
-}
-
-async function render(options: RenderOptions, globals: Globals): Promise<void> {
-  const { file, out, explain = false, imageConfig } = options;
-  const [{ readSandboxFile, readText }, { renderOffline }, { nodeGrants }, { loadConfig }, { loadPolicy }, { invalidRequest }] =
-    await Promise.all([
-      import("./file.ts"),
-      import("../sandbox/offline.ts"),
-      import("../sandbox/node-grants.ts"),
-      import("../config.ts"),
-      import("../policy-file.ts"),
-      import("../errors.ts"),
-    ]);
-  const { request, warnings } = await readSandboxFile(file, globals);
-  const names = request.spec.containers.map(({ name }) => name);
-  const stray = [...imageConfig.keys()].filter((name) => name !== "" && !names.includes(name));
-  if (stray.length > 0) {
-    throw invalidRequest(
-      stray.map((name) => ({ field: "--image-config", rule: "names no container of the sandbox", value: name, allowed: names.join(", ") })),
-    );
-  }
-  const imageConfigs = new Map<string, string>();
-  for (const [container, path] of imageConfig) imageConfigs.set(container, await readText(path));
-  const config = await loadConfig(options.config);
-  const policy = options.policy === undefined ? undefined : await loadPolicy(options.policy, config);
-  const result = await renderOffline(request, { imageConfigs, config, policy, node: nodeGrants() });
+async function renderFile({ file, out, explain = false, ...flags }: RenderOptions, globals: Globals): Promise<void> {
+  const [rendered] = await renderFiles([file], flags, globals);
+  const { result, warnings: ofFile } = rendered as RenderedFile;
   const { bundles } = result;
+  const warnings = [...ofFile, ...result.warnings];
   if (out !== undefined) await writeBundles(out, bundles);
   if (globals.json) {
     const configs = bundles.map(({ container, configJson, provenance }) => ({
@@ -84,7 +45,7 @@ async function render(options: RenderOptions, globals: Globals): Promise<void> {
       config: JSON.parse(configJson) as unknown,
       ...(explain ? { provenance: Object.fromEntries(provenance.map(({ pointer, kind, source }) => [pointer, { kind, source }])) } : {}),
     }));
-    printJson({ bundles: configs, enforcement: result.enforcement, warnings: [...warnings, ...result.warnings] });
+    printJson({ bundles: configs, enforcement: result.enforcement, warnings });
     return;
   }
   const { annotate } = await import("../bundle/explain.ts");
@@ -96,7 +57,7 @@ async function render(options: RenderOptions, globals: Globals): Promise<void> {
   const { enforcementTable } = await import("./describe.ts");
   const report = enforcementTable(result.enforcement);
   if (report !== "") printError(`enforcement:\n${report}`);
-  printWarnings([...warnings, ...result.warnings]);
+  printWarnings(warnings);
 }
 
 async function writeBundles(out: string, bundles: readonly { container: string; configJson: string }[]): Promise<void> {

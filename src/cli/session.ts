@@ -41,11 +41,13 @@ export async function resolveId(session: Session, { namespace }: Globals, sandbo
   return (await getSandbox(session, { namespace }, sandbox)).metadata?.id ?? "";
 }
 
-export async function getSandbox({ sandboxes }: Session, { namespace }: Pick<Globals, "namespace">, sandbox: string): Promise<Sandbox> {
-  const target = isFullId(sandbox)
-    ? { case: "id" as const, value: sandbox }
-    : { case: "name" as const, value: { namespace, name: sandbox } };
-  return present((await sandboxes.get({ target })).sandbox);
+export async function getSandbox({ sandboxes }: Session, where: Pick<Globals, "namespace">, sandbox: string): Promise<Sandbox> {
+  return present((await sandboxes.get({ target: sandboxTarget(where, sandbox) })).sandbox);
+}
+
+/** SANDBOX as the API takes it: by id, or by name in a namespace. */
+export function sandboxTarget({ namespace }: Pick<Globals, "namespace">, sandbox: string) {
+  return isFullId(sandbox) ? { case: "id" as const, value: sandbox } : { case: "name" as const, value: { namespace, name: sandbox } };
 }
 
 /** A message that berthd always sends. */

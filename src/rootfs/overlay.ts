@@ -33,7 +33,7 @@ export class RootFilesystems {
     return target;
   }
 
-  /** Where the root filesystem of a container is mounted. */
+  /** Where the root filesystem of a container is mounted, or would be. */
   path(id: string): string {
     return this.#path(id, "rootfs");
   }

@@ -6,7 +6,7 @@ import { refuseUnenforced } from "../bundle/enforcement.ts";
 import { refuseImpossible } from "../bundle/impossible.ts";
 import { refuseImpossibleMounts } from "../bundle/mount-enforcement.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
-import { type ContainerPlace, render, type RenderResult } from "../bundle/render.ts";
+import { type ContainerPlace, render, type RenderInput, type RenderResult } from "../bundle/render.ts";
 import { writeBundle } from "../bundle/write.ts";
 import { BerthError, toBerthError } from "../errors.ts";
 import { type NamespaceFiles, SysctlError } from "../host/namespaces.ts";
@@ -198,33 +198,34 @@ interface Made {
   readonly namespaces: NamespaceFiles;
 }
 
-function renderBundles(
+function renderBundles(rooms: Rooms, record: SandboxRecord, { images, users, ...made }: Made): RenderResult {
+  const withUsers = [...images].map(([name, { config, digest }]) => {
+    return [name, { config, digest, users: users.get(name) ?? readUserDatabase(made.places.get(name)?.rootfs ?? "") }] as const;
+  });
+  return render(renderInput(rooms, record, { ...made, images: new Map(withUsers) }));
+}
+
+/** What a sandbox is rendered from, given what was found and made for it. */
+export function renderInput(
   rooms: Rooms,
   record: SandboxRecord,
-  { images, users, seccompProfiles, devices, places, namespaces }: Made,
-): RenderResult {
+  made: Pick<RenderInput, "images" | "seccompProfiles" | "devices" | "places" | "namespaces">,
+): RenderInput {
   if (!record.runtime) throw new Error("the runtime is resolved before bundles are rendered");
   const { adapter, traits } = record.runtime;
-  const withUsers = [...images].map(([name, { config, digest }]) => {
-    return [name, { config, digest, users: users.get(name) ?? readUserDatabase(places.get(name)?.rootfs ?? "") }] as const;
-  });
-  return render({
+  return {
+    ...made,
     request: { metadata: record, spec: record.spec },
     defaulted: new Map(Object.entries(record.defaulted ?? {})),
     adapter,
     capabilityMode: rooms.config.capabilityMode,
     traits,
     node: rooms.node,
-    images: new Map(withUsers),
-    seccompProfiles,
-    devices,
     architecture: nodeArchitecture(),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
-    places,
     volumes: volumePlaces(rooms.paths, record),
-    namespaces,
     cgroup: traits.ignoreCgroups ? undefined : sandboxCgroup(rooms, record.id),
-  });
+  };
 }
 
 function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {

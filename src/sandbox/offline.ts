@@ -110,9 +110,14 @@ async function imageOf(container: ContainerSpec, replaced: ReadonlyMap<string, s
   }
 }
 
-async function readImage(container: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<RenderImage> {
-  const text = replaced.get(container.name) ?? replaced.get("");
+async function readImage({ name, image: reference }: ContainerSpec, replaced: ReadonlyMap<string, string>): Promise<RenderImage> {
+  const text = replaced.get(name) ?? replaced.get("");
   if (text !== undefined) return { config: parseImageConfig(text, "--image-config"), users: {}, digest: undefined };
-  const image = await resolveImage(container.image);
+  return await readImageOfLayout(reference);
+}
+
+/** What rendering reads of an image, from its layers and not from what a container made of them. */
+export async function readImageOfLayout(reference: string): Promise<RenderImage> {
+  const image = await resolveImage(reference);
   return { config: image.config, users: await readUserDatabaseOfLayout(image), digest: image.digest };
 }

@@ -20,6 +20,7 @@ import type { SandboxRequest } from "./spec.ts";
 import { START } from "./start.ts";
 import { STOP } from "./stop.ts";
 import { watchContainers } from "./watching.ts";
+import { type WrittenBundles, writtenBundles } from "./written.ts";
 
 export interface ListFilter {
   readonly namespace?: string;
@@ -170,6 +171,11 @@ export class Sandboxes {
     const { config, node, policy, runtimes } = this.#rooms;
     const traitsOf = async (className: string) => (await runtimes.resolve(className)).traits;
     return await renderOffline(request, { config, imageConfigs: new Map(), node, policy: policy.current, traitsOf });
+  }
+
+  /** The bundles that a sandbox was created with, as they are on the node. Touches nothing. */
+  async bundles(target: SandboxTarget): Promise<WrittenBundles> {
+    return await writtenBundles(this.#rooms, this.#need(target).record);
   }
 
   /** Takes up every sandbox of the journal. */

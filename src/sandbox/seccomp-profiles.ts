@@ -1,6 +1,6 @@
 /** Seccomp profiles of the node: JSON files in one folder, each in the form of linux.seccomp of the OCI runtime specification. */
 
-import { type OciSeccomp, ociSeccomp } from "../bundle/oci.ts";
+import { type OciSeccomp, ociSeccomp, parseExact } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import { BerthError, show, type Violation } from "../errors.ts";
 import { FileInRootError, readFileInRoot } from "../host/files.ts";
@@ -38,7 +38,7 @@ function readProfile(dir: string, name: string): { profile: OciSeccomp } | { fau
   const allowed = `mend ${file}: linux.seccomp of the OCI runtime specification as JSON`;
   let document: unknown;
   try {
-    document = JSON.parse(text, keepDigits);
+    document = parseExact(text);
   } catch (error) {
     return { fault: { rule: `is not JSON (${error instanceof Error ? error.message.slice(0, 100) : String(error)})`, allowed } };
   }
@@ -62,11 +62,4 @@ function readText(dir: string, name: string): string | Fault {
     if (error instanceof FileInRootError) return { rule: `cannot be used: ${error.message}`, allowed };
     return { rule: `cannot be read: ${error instanceof Error ? error.message : String(error)}`, allowed };
   }
-}
-
-/** Values of arguments go up to 2^64 - 1, of which a number would lose digits. */
-function keepDigits(_key: string, value: unknown, context?: { source?: string }): unknown {
-  const source = context?.source;
-  const loses = typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^\d{1,20}$/.test(source);
-  return loses ? BigInt(source) : value;
 }

@@ -20,7 +20,7 @@ import type { NodeInfo } from "../../src/observe/inventory.ts";
 import { Drain } from "../../src/sandbox/drain.ts";
 import { EventFeed } from "../../src/sandbox/event-feed.ts";
 import type { SandboxRecord, SandboxState } from "../../src/sandbox/record.ts";
-import type { WaitUntil } from "../../src/sandbox/sandboxes.ts";
+import type { SandboxTarget, WaitUntil } from "../../src/sandbox/sandboxes.ts";
 import type { SandboxRequest } from "../../src/sandbox/spec.ts";
 
 /** A program of a test's own: what it is sent is kept, and it ends with 42 when its input ends or it is hung up on. */
@@ -89,7 +89,7 @@ export class MemorySandboxes implements SandboxesPort {
     return record;
   }
 
-  get(target: { id: string } | { namespace: string; name: string }): SandboxRecord {
+  get(target: SandboxTarget): SandboxRecord {
     this.#enter("get", target);
     const found = [...this.records.values()].find((record) =>
       "id" in target ? record.id === target.id : record.namespace === target.namespace && record.name === target.name,
@@ -148,6 +148,12 @@ export class MemorySandboxes implements SandboxesPort {
   async exec(id: string, container: string, request: ExecRequest): Promise<ExecSession> {
     this.#enter("exec", { id, container, request });
     return this.session;
+  }
+
+  async bundles(target: SandboxTarget): ReturnType<SandboxesPort["bundles"]> {
+    this.#enter("bundles", target);
+    const provenance = [{ pointer: "/hostname", kind: "request" as const, source: "metadata.name" }];
+    return { bundles: [{ container: "pause", configJson: "{}", provenance }], warnings: ["look out"] };
   }
 
   async render(request: SandboxRequest): ReturnType<SandboxesPort["render"]> {

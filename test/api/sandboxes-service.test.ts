@@ -13,7 +13,7 @@ import {
   StorageMedium,
   SupplementalGroupsPolicy,
 } from "../../src/gen/berth/v1/sandbox_pb.js";
-import { LogStream, SandboxesCreateRequestSchema, WaitUntil } from "../../src/gen/berth/v1/sandboxes_pb.js";
+import { LogStream, OriginKind, SandboxesCreateRequestSchema, WaitUntil } from "../../src/gen/berth/v1/sandboxes_pb.js";
 import { BadRequestSchema } from "../../src/gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../src/gen/google/rpc/status_pb.js";
 import type { LogRecord } from "../../src/monitor/logs.ts";
@@ -402,6 +402,9 @@ test("render answers bundles and warnings; the node answers its inventory", asyn
   const rendered = await api.client.render(goodRequest());
   expect(rendered.bundles).toEqual([expect.objectContaining({ container: "pause", configJson: "{}" })]);
   expect(rendered.warnings).toEqual(["look out"]);
+  const written = await api.client.getBundles({ target: { case: "name", value: { name: "web" } } });
+  expect(written).toMatchObject({ bundles: [{ container: "pause", provenance: [{ kind: OriginKind.REQUEST }] }], warnings: ["look out"] });
+  expect(api.sandboxes.calls.at(-1)).toEqual({ verb: "bundles", argument: { namespace: "default", name: "web" } });
   const info = await api.node.info({});
   expect(info).toMatchObject({ hostname: "node-1", memoryBytes: 8_589_934_592n, cgroupLayout: "v2" });
   expect(info.runtimeClasses[0]).toMatchObject({

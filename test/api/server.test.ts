@@ -33,6 +33,7 @@ test("buf curl lists every method by reflection alone", async () => {
     "berth.v1.Sandboxes/Delete",
     "berth.v1.Sandboxes/Exec",
     "berth.v1.Sandboxes/Get",
+    "berth.v1.Sandboxes/GetBundles",
     "berth.v1.Sandboxes/List",
     "berth.v1.Sandboxes/Logs",
     "berth.v1.Sandboxes/Pause",

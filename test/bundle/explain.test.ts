@@ -207,7 +207,7 @@ test("a table of origins of a rich case", () => {
     "/root/path": "placement: where berth mounted the root filesystem",
     "/root/readonly": `request: ${own}.securityContext.readOnlyRootFilesystem`,
   });
-  expect(found.get("/linux/cgroupsPath")).toBe("node: cgroupRoot, and the ids of sandbox and container");
+  expect(found.get("/linux/cgroupsPath")).toBe("placement: cgroupRoot, and the ids of sandbox and container");
   expect(found.get("/linux/namespaces/0/type")).toBe("default: namespaces of every container");
   expect(found.get("/linux/namespaces/2/path")).toBe("placement: made and pinned before pause starts");
   expect(found.get("/linux/maskedPaths/0")).toBe("default: kept from every container under a runtime that shares the host's kernel");

@@ -354,7 +354,7 @@ test.for([
 
 test("it tells its version, and every command has help with an example", async () => {
   expect((await berth(["--version"])).stdout).toBe(`${VERSION}\n`);
-  for (const command of ["run", "ps", "inspect", "logs", "stop", "rm", "render", "check", "node"]) {
+  for (const command of ["run", "ps", "inspect", "logs", "stop", "rm", "render", "diff", "check", "node"]) {
     expect((await berth([command, "--help"])).stdout).toMatch(new RegExp(`Example:\\n  berth ${command}`));
   }
 });
@@ -421,6 +421,71 @@ test("render --explain -o json has an origin for each JSON pointer; without --ex
     ],
   });
   expect(JSON.stringify(await read())).not.toContain("provenance");
+});
+
+test("diff tells pointer, values and origins, by its exit code whether there are any, and needs no berthd for files", async () => {
+  const dir = await folder();
+  const document = JSON.parse(DOCUMENT) as { metadata: object; spec: { containers: object[] } };
+  const [container = {}] = document.spec.containers;
+  const other = { ...document, spec: { containers: [{ ...container, workingDir: "/tmp" }] } };
+  await writeFile(join(dir, "image.json"), JSON.stringify({ config: { Cmd: ["sh"] } }));
+  await writeFile(join(dir, "a.yaml"), DOCUMENT);
+  await writeFile(join(dir, "b.yaml"), JSON.stringify(other));
+  const diff = (a: string, b: string, ...more: string[]) =>
+    berth(["diff", join(dir, a), join(dir, b), "--image-config", `web=${dir}/image.json`, "--address", "unix:///no/such.sock", ...more]);
+  expect(await diff("a.yaml", "a.yaml")).toMatchObject({ code: 0, stdout: "", stderr: "" });
+  const { code, stdout } = await diff("a.yaml", "b.yaml");
+  expect(code).toBe(1);
+  expect(stdout).toBe(`--- ${dir}/a.yaml
++++ ${dir}/b.yaml
+
+web: /process/cwd
+  - "/"     # default: the root folder
+  + "/tmp"  # request: spec.containers[0].workingDir
+`);
+  const json = await diff("a.yaml", "b.yaml", "-o", "json");
+  expect(json.code).toBe(1);
+  expect(JSON.parse(json.stdout)).toEqual({
+    differences: [
+      {
+        container: "web",
+        entries: [],
+        a: { pointer: "/process/cwd", value: "/", origin: { kind: "default", source: "the root folder" } },
+        b: { pointer: "/process/cwd", value: "/tmp", origin: { kind: "request", source: "spec.containers[0].workingDir" } },
+      },
+    ],
+    onlyInA: [],
+    onlyInB: [],
+    warnings: [],
+  });
+});
+
+test("what cannot be compared is no difference: diff exits with 2", async () => {
+  const dir = await folder();
+  await writeFile(join(dir, "a.yaml"), DOCUMENT);
+  await writeFile(join(dir, "image.json"), JSON.stringify({ config: { Cmd: ["sh"] } }));
+  const a = join(dir, "a.yaml");
+  const missing = await berth(["diff", a, join(dir, "b.yaml"), "-o", "json"]);
+  expect(missing.code).toBe(2);
+  expect(JSON.parse(missing.stdout)).toMatchObject({ code: "INVALID_ARGUMENT", reason: "InvalidRequest" });
+  const noNode = await berth(["diff", a, "team/web", "--image-config", join(dir, "image.json"), "--address", `unix://${dir}/none.sock`]);
+  expect(noNode).toMatchObject({ code: 2, stdout: "" });
+  expect(noNode.stderr).toContain("cannot reach berthd");
+  expect(await berth(["diff", a])).toMatchObject({ code: 2 });
+});
+
+test("diff asks berthd for what is a sandbox's name or id", async () => {
+  await using api = await startServer();
+  const ID = "a".repeat(32);
+  for (const [name, target] of [
+    ["web", { namespace: "default", name: "web" }],
+    ["team/web", { namespace: "team", name: "web" }],
+    [ID, { id: ID }],
+  ] as const) {
+    const ended = await berth(["diff", name, name, "--address", api.address]);
+    expect(ended).toMatchObject({ code: 0, stdout: "", stderr: `warning: ${name}: look out\n` });
+    expect(api.sandboxes.calls.at(-1)).toEqual({ verb: "bundles", argument: target });
+  }
 });
 
 test("render refuses an image config for a container that is not there", async () => {

@@ -1,9 +1,10 @@
 /** One function renders what a create writes, what Sandboxes.Render answers and what `berth render` writes. */
 
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { render, type RenderInput } from "../../src/bundle/render.ts";
+import { refusalOf } from "../../src/api/client.ts";
 import { busyboxImage } from "../../src/dev/test-image.ts";
 import { type Enforcement, StorageMedium } from "../../src/gen/berth/v1/sandbox_pb.js";
 import type { ImageConfig } from "../../src/image/image.ts";
@@ -65,6 +66,24 @@ beforeAll(async () => {
 });
 
 afterAll(async () => await endNode(node));
+
+test("bundles are still there when a sandbox has ended; without its image nobody knows where values come from", async () => {
+  const image = busyboxImage(join(node.dir, "going"), { config: { Cmd: ["true"] } });
+  await using sandbox = await TestSandbox.create(node, "ended", { runtimeClassName: "crun", containers: [{ name: "app", image }] });
+  await sandbox.completed();
+  const target = { case: "name" as const, value: { name: "ended" } };
+  expect(await node.sandboxes.getBundles({ target })).toMatchObject({
+    bundles: [{ container: "pause" }, { container: "app" }],
+    warnings: [],
+  });
+  rmSync(join(node.dir, "going"), { recursive: true });
+  const { bundles, warnings } = await node.sandboxes.getBundles({ target });
+  expect(bundles.map(({ provenance }) => provenance.length)).toEqual([0, 0]);
+  expect(warnings).toEqual([expect.stringContaining("the sandbox cannot be rendered again")]);
+  rmSync(join(node.state, "bundles", sandbox.id), { recursive: true });
+  const refusal = await node.sandboxes.getBundles({ target }).catch(refusalOf);
+  expect(refusal).toMatchObject({ code: "FAILED_PRECONDITION", reason: "WrongState" });
+});
 
 function document(runtimeClassName: string): Document {
   const containers: DocumentContainer[] = [
@@ -216,6 +235,53 @@ describe.each(CLASSES)("under $name", ({ name, adapter }) => {
     }));
     const expected = written(sandbox).map((bundle) => ({ ...bundle, configJson: withPlaceholders(sandbox, wanted, bundle.configJson) }));
     expect(byName(bundles)).toEqual(byName(expected));
+  });
+
+  test("Sandboxes.GetBundles answers the files of the node, with the origin of every value", async () => {
+    const { bundles, warnings } = await node.sandboxes.getBundles({ target: { case: "id", value: sandbox.id } });
+    expect(byName(bundles)).toEqual(byName(written(sandbox)));
+    expect(warnings).toEqual([]);
+    // Placeholders have a cgroup, a sandbox has none where the runtime is told to leave cgroups alone.
+    const origins = (all: typeof bundles) =>
+      all.map(({ provenance }) => provenance.filter(({ pointer }) => pointer !== "/linux/cgroupsPath"));
+    expect(origins(bundles)).toEqual(origins((await node.sandboxes.render(message(wanted))).bundles));
+  });
+
+  test("berth diff finds nothing between a sandbox and its file, and names what the file changed or somebody changed on the node", async () => {
+    const diff = (document: object, ...more: string[]) => {
+      const file = join(node.dir, `${name}-diff.json`);
+      writeFileSync(file, JSON.stringify({ apiVersion: "berth/v1", kind: "Sandbox", ...document }));
+      return node.berth("diff", file, sandbox.name, "--config", join(node.dir, "berth.yaml"), ...more);
+    };
+    expect(await diff(wanted)).toMatchObject({ exitCode: 0, stdout: "" });
+
+    const [first, ...others] = wanted.spec.containers;
+    const changed = { ...wanted, spec: { ...wanted.spec, containers: [{ ...first, workingDir: "/srv" }, ...others] } };
+    const report = await diff(changed);
+    expect(report.exitCode).toBe(1);
+    expect(report.stdout).toMatch(
+      /\n\nnothing: \/process\/cwd\n {2}- "\/srv" {2}# request: spec\.containers\[0\]\.workingDir\n {2}\+ "\/" {5}# default: the root folder\n?$/,
+    );
+
+    const path = join(node.state, "bundles", sandbox.id, "less", "config.json");
+    const before = readFileSync(path, "utf8");
+    try {
+      writeFileSync(path, before.replace('"999"', '"9999"'));
+      const answer = await diff(wanted, "-o", "json");
+      expect(answer.exitCode).toBe(1);
+      expect(JSON.parse(answer.stdout)).toMatchObject({
+        differences: [
+          {
+            container: "less",
+            a: { pointer: "/process/args/1", value: "999", origin: { kind: "request", source: "spec.containers[3].command[1]" } },
+            b: { pointer: "/process/args/1", value: "9999", origin: null },
+          },
+        ],
+        warnings: [expect.stringContaining("config.json of less is not what berthd would write today")],
+      });
+    } finally {
+      writeFileSync(path, before);
+    }
   });
 
   test("what was rendered is what runs: the environment, folder and words of an app", async () => {

@@ -906,6 +906,69 @@ export declare type SandboxesRenderResponse = Message<"berth.v1.SandboxesRenderR
 export declare const SandboxesRenderResponseSchema: GenMessage<SandboxesRenderResponse>;
 
 /**
+ * SandboxesGetBundlesRequest names one sandbox.
+ *
+ * @generated from message berth.v1.SandboxesGetBundlesRequest
+ */
+export declare type SandboxesGetBundlesRequest = Message<"berth.v1.SandboxesGetBundlesRequest"> & {
+  /**
+   * Exactly one of the two.
+   *
+   * @generated from oneof berth.v1.SandboxesGetBundlesRequest.target
+   */
+  target: {
+    /**
+     * Full id, 32 lower-case hex digits.
+     *
+     * @generated from field: string id = 1;
+     */
+    value: string;
+    case: "id";
+  } | {
+    /**
+     * Namespace and name.
+     *
+     * @generated from field: berth.v1.SandboxName name = 2;
+     */
+    value: SandboxName;
+    case: "name";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message berth.v1.SandboxesGetBundlesRequest.
+ * Use `create(SandboxesGetBundlesRequestSchema)` to create a new message.
+ */
+export declare const SandboxesGetBundlesRequestSchema: GenMessage<SandboxesGetBundlesRequest>;
+
+/**
+ * SandboxesGetBundlesResponse answers GetBundles.
+ *
+ * @generated from message berth.v1.SandboxesGetBundlesResponse
+ */
+export declare type SandboxesGetBundlesResponse = Message<"berth.v1.SandboxesGetBundlesResponse"> & {
+  /**
+   * Pause first, then the apps in the order of the spec. A value that berthd would not write today has no origin.
+   *
+   * @generated from field: repeated berth.v1.Bundle bundles = 1;
+   */
+  bundles: Bundle[];
+
+  /**
+   * Why origins are missing, for people.
+   *
+   * @generated from field: repeated string warnings = 2;
+   */
+  warnings: string[];
+};
+
+/**
+ * Describes the message berth.v1.SandboxesGetBundlesResponse.
+ * Use `create(SandboxesGetBundlesResponseSchema)` to create a new message.
+ */
+export declare const SandboxesGetBundlesResponseSchema: GenMessage<SandboxesGetBundlesResponse>;
+
+/**
  * Bundle is the config.json of one container.
  *
  * @generated from message berth.v1.Bundle
@@ -1236,6 +1299,16 @@ export declare const Sandboxes: GenService<{
     methodKind: "unary";
     input: typeof SandboxesRenderRequestSchema;
     output: typeof SandboxesRenderResponseSchema;
+  },
+  /**
+   * GetBundles answers the bundles that a sandbox was created with, as they lie on the node. FAILED_PRECONDITION when there are none yet.
+   *
+   * @generated from rpc berth.v1.Sandboxes.GetBundles
+   */
+  getBundles: {
+    methodKind: "unary";
+    input: typeof SandboxesGetBundlesRequestSchema;
+    output: typeof SandboxesGetBundlesResponseSchema;
   },
 }>;
 
