@@ -201,7 +201,9 @@ function dropEntries(input: EnforcementInput): EnforcementEntry[] {
   const { drop } = input.container.securityContext.capabilities;
   if (drop.length === 0) return [];
   const common = { container: input.container.name, property: "securityContext.capabilities.drop", requested: drop.join(" ") };
-  return [{ ...common, enforced: true, mechanism: grantedBy(input), note: "" }];
+  const takesPorts = input.adapter === "runsc" && !input.sets.bounding.includes("CAP_NET_BIND_SERVICE");
+  const note = takesPorts ? "gVisor lets every user take ports below 1024 without CAP_NET_BIND_SERVICE" : "";
+  return [{ ...common, enforced: true, mechanism: grantedBy(input), note }];
 }
 
 function ambientEntries(input: EnforcementInput): EnforcementEntry[] {

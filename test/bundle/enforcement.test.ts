@@ -58,6 +58,18 @@ test.each(["runsc", "runc", "crun"] as const)(
   },
 );
 
+test.each([
+  { adapter: "runsc" as const, drop: ["ALL"], add: [], isTold: true },
+  { adapter: "runsc" as const, drop: ["NET_BIND_SERVICE"], add: [], isTold: true },
+  { adapter: "runsc" as const, drop: ["ALL"], add: ["NET_BIND_SERVICE"], isTold: false },
+  { adapter: "runsc" as const, drop: ["KILL"], add: [], isTold: false },
+  { adapter: "runc" as const, drop: ["ALL"], add: [], isTold: false },
+])("$adapter, drop $drop, add $add: that low ports stay open is told: $isTold", ({ adapter, drop, add, isTold }) => {
+  const { enforcement } = renderApps([{ container: { securityContext: { capabilities: { add, drop } } } }], { adapter });
+  const entry = enforcement.find(({ property }) => property.endsWith(".drop"));
+  expect(entry?.note.includes("ports below 1024")).toBe(isTold);
+});
+
 test("the image's user counts as much as the request's", () => {
   const { warnings } = renderApps([{ container: { securityContext: { capabilities: { add: ["CHOWN"] } } }, image: { user: "1000:1000" } }]);
   expect(warnings).toHaveLength(1);

@@ -93,6 +93,20 @@ describe("Debian packages", () => {
     expect(called.stdout).toMatch(/apt-get .* update failed \(exit code 100\)\nE: no network/);
   });
 
+  test("gcc that finds no libc.a to link statically gets one", () => {
+    writeCommand("gcc", `[ -e ${folder}/calls ] && echo /usr/lib/libc.a || echo libc.a`);
+    writeCommand("apt-get", `echo "$*" >>${folder}/calls`);
+    const install = `import { installCompiler } from ${module}; installCompiler(console.log); installCompiler(console.log);`;
+    const called = spawnSync(process.execPath, ["--input-type=module", "-e", install], {
+      encoding: "utf8",
+      env: { PATH: join(folder, "bin") },
+    });
+    expect(called.stdout).toBe("installing gcc libc6-dev (apt-get)\n");
+    expect(readFileSync(join(folder, "calls"), "utf8").match(/install .*/g)).toEqual([
+      "install --yes --no-install-recommends gcc libc6-dev",
+    ]);
+  });
+
   test("who is not root is told what is missing", () => {
     // Its own copy: another user may not reach into this checkout.
     const called = spawnSync("setpriv", ["--reuid=65534", "--clear-groups", process.execPath, "--input-type=module"], {

@@ -210,6 +210,9 @@ describe.each(CLASSES)("under $name", (runtime) => {
   test.each(GRANTS)("$name: the enforcement report says what was measured", ({ name, securityContext, sandbox }) => {
     const report = enforcementOf(name);
     for (const entry of report) expect(holds(entry, of(name)), JSON.stringify(entry)).toBe(entry.enforced);
+    const { child, tried } = of(name);
+    const takesPorts = tried.get("NET_BIND_SERVICE") === "ok" && !hasCapability(child.capabilities.bounding, "NET_BIND_SERVICE");
+    expect(report.some(({ note }) => note.includes("ports below 1024"))).toBe(takesPorts);
     const { capabilities, ...rest } = { ...sandbox, ...securityContext };
     const asked = [
       ...(capabilities?.add ? ["capabilities.add"] : []),
