@@ -53,7 +53,15 @@ export interface Daemon {
 /** For unary calls to get their answer at the end. */
 const CLOSE_GRACE_MS = 5_000;
 
+/** For mounts, namespaces and control groups; and for the interfaces of a network namespace. */
+const NEEDED_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
+
 export async function startDaemon(options: DaemonOptions, log: Logger): Promise<Daemon> {
+  const node = nodeGrants();
+  const missing = NEEDED_CAPABILITIES.filter((name) => !node.capabilities.has(name));
+  // Without them every create would fail, each at another step.
+  if (missing.length > 0)
+    throw new Error(`needs ${NEEDED_CAPABILITIES.join(" and ")}, but its bounding set lacks ${missing.join(" and ")}: start it with more`);
   const config = await loadConfig(options.configFile);
   const policy = await PolicyFile.open(options.policyFile, config);
   const paths = new NodePaths(options.stateDir, options.runDir);
@@ -79,7 +87,7 @@ export async function startDaemon(options: DaemonOptions, log: Logger): Promise<
     volumes: new SandboxVolumes(paths),
     namespaces: new SandboxNamespaces(paths.run),
     cgroups,
-    node: nodeGrants(),
+    node,
     drain: new Drain(journal),
     log,
     faults: options.faultFile === undefined ? noFaults : faultsIn(options.faultFile),

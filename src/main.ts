@@ -20,7 +20,7 @@ usage: berthd [flags]
   --version             print the version
   --help                print this
 
-Needs root. Sandboxes outlive berthd: after a restart it goes on with them.
+Needs root with CAP_SYS_ADMIN and CAP_NET_ADMIN. Sandboxes outlive berthd: after a restart it goes on with them.
 BERTH_LOG_LEVEL (trace, debug, info, warn, error) sets what is logged to stderr.
 example: berthd --state-dir /tmp/b/state --run-dir /tmp/b/run --listen unix:///tmp/b/berthd.sock`;
 
