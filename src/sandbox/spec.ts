@@ -316,14 +316,18 @@ const securityContext = z
     procMount: z.enum(["Default", "Unmasked"], { error: "is not a way to mount /proc" }).optional(),
     privileged: z.boolean().optional(),
   })
-  .superRefine(({ allowPrivilegeEscalation, capabilities, privileged }, context) => {
-    // As Kubernetes: whoever has SYS_ADMIN needs no setuid program to gain privileges.
-    const all = privileged === true;
-    if (allowPrivilegeEscalation !== false || !(all || finalCapabilities(capabilities).includes("CAP_SYS_ADMIN"))) return;
-    const message = all ? "cannot be false in a privileged container" : "cannot be false with the capability SYS_ADMIN";
-    const params = { allowed: all ? "leave it out, or privileged: false" : "leave it out, or do not add SYS_ADMIN" };
-    context.addIssue({ code: "custom", path: ["allowPrivilegeEscalation"], input: false, message, params });
-  });
+  .superRefine(
+    ({ allowPrivilegeEscalation, capabilities, privileged }, context) => {
+      // As Kubernetes: whoever has SYS_ADMIN needs no setuid program to gain privileges.
+      const all = privileged === true;
+      if (allowPrivilegeEscalation !== false || !(all || finalCapabilities(capabilities).includes("CAP_SYS_ADMIN"))) return;
+      const message = all ? "cannot be false in a privileged container" : "cannot be false with the capability SYS_ADMIN";
+      const params = { allowed: all ? "leave it out, or privileged: false" : "leave it out, or do not add SYS_ADMIN" };
+      context.addIssue({ code: "custom", path: ["allowPrivilegeEscalation"], input: false, message, params });
+    },
+    // Told beside what is wrong with other fields, which zod would tell first and alone.
+    { when: ({ value }) => capabilities.safeParse(propertyOf(value, "capabilities")).success },
+  );
 
 /** No two entries of a list say the same of `key`. */
 function refuseRepeats<Key extends string>(entries: readonly Readonly<Record<Key, string>>[], key: Key, context: z.RefinementCtx): void {

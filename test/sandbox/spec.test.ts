@@ -217,6 +217,17 @@ test("allowPrivilegeEscalation: false is refused where SYS_ADMIN is in the final
   ]);
 });
 
+test.each([
+  [{ runAsUser: "1" }, `${USER} = "1": is not a whole number`],
+  [{ privileged: "no" }, `${OWN}.privileged = "no": ${NO_BOOLEAN} string`],
+  [{ windowsOptions: {} }, `${OWN}.windowsOptions = {}: is not a field that berth knows`],
+])("that is told beside another field that is wrong: %j", (wrong, fault) => {
+  const context = { allowPrivilegeEscalation: false, capabilities: { add: ["SYS_ADMIN"] }, ...wrong };
+  expect(faults(withSecurity(context)).toSorted()).toEqual(
+    [fault, `${OWN}.allowPrivilegeEscalation = false: cannot be false with the capability SYS_ADMIN`].toSorted(),
+  );
+});
+
 test("values at their limits are taken, and false and 0 are not nothing", () => {
   const own = { runAsNonRoot: false, allowPrivilegeEscalation: false, readOnlyRootFilesystem: false, umask: 0 };
   expect(containerOf(parseSandboxRequest(withSecurity(own)))?.securityContext).toMatchObject(own);
