@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { capabilitiesOfMask, KERNEL_CAPABILITIES, normalizeCapability } from "../../src/bundle/capabilities.ts";
+import { capabilitiesOfMask, capabilitySets, KERNEL_CAPABILITIES, normalizeCapability } from "../../src/bundle/capabilities.ts";
 import { type Node, renderApp } from "./rendering.ts";
 
 const DEFAULT = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
@@ -125,6 +125,17 @@ test("ambient auto with add ALL is the whole final set", () => {
 test("an ambient list holds for root too, and can name what is there by default", () => {
   expect(sets({ ambient: ["KILL"] }, { runAsUser: 0 }).ambient).toEqual(["CAP_KILL"]);
   expect(sets({ ambient: [] }, { runAsUser: 1000 })).not.toHaveProperty("ambient");
+});
+
+test("a node that gives more: adds and ambient count from what it gives, drops take of it too", () => {
+  const given = { drop: [], ambient: "auto", defaults: "kubernetes" } as const;
+  const names = "CHOWN DAC_OVERRIDE FOWNER FSETID SETGID SETUID SETPCAP NET_RAW SYS_CHROOT MKNOD SETFCAP".split(" ");
+  const all = [...DEFAULT, ...names.map((name) => `CAP_${name}`)];
+  const of = (request: object, uid = 1000) => capabilitySets({ add: [], ...given, ...request }, uid, "merged");
+  expect(of({})).toEqual({ bounding: all, effective: all, inheritable: all, permitted: all });
+  expect(of({ add: ["CAP_BPF", "CAP_CHOWN"] })).toMatchObject({ bounding: [...all, "CAP_BPF"], ambient: ["CAP_CHOWN", "CAP_BPF"] });
+  expect(of({ drop: ["ALL"] }).bounding).toEqual([]);
+  expect(of({ drop: names.map((name) => `CAP_${name}`) }).bounding).toEqual(DEFAULT);
 });
 
 test("a mask of /proc/PID/status is read back to names", () => {

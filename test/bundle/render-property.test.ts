@@ -70,6 +70,36 @@ test("an empty security context, of either level, changes nothing", () => {
   );
 });
 
+/** Every array and object in it. */
+function parts(value: unknown): object[] {
+  if (typeof value !== "object" || value === null) return [];
+  return [value, ...Object.values(value).flatMap(parts)];
+}
+
+test("no two containers, sets or renderings share an array or object, whatever is asked for", () => {
+  fc.assert(
+    fc.property(inputs, (input) => {
+      const all = [render(input), render(input)].flatMap(({ bundles }) => bundles.flatMap(({ config }) => parts(config)));
+      expect(new Set(all).size).toBe(all.length);
+    }),
+    runs(200),
+  );
+});
+
+test("no spec takes a mask or a read-only mount of the baseline from an app", () => {
+  fc.assert(
+    fc.property(inputs, (input) => {
+      const [pause, ...apps] = render(input).bundles.map(({ config }) => config);
+      for (const { linux, mounts } of apps) {
+        expect(mounts).toEqual(expect.arrayContaining(pause?.mounts ?? []));
+        const { maskedPaths, readonlyPaths, namespaces } = pause?.linux ?? {};
+        expect(linux).toMatchObject({ namespaces, ...(maskedPaths ? { maskedPaths, readonlyPaths } : {}) });
+      }
+    }),
+    runs(200),
+  );
+});
+
 test("bounding, permitted and effective are one list; ambient ⊆ inheritable ⊆ bounding; no name twice", () => {
   fc.assert(
     fc.property(inputs, (input) => {

@@ -1,13 +1,14 @@
 /** The security context: the sandbox's behind each container's, and what becomes of it. */
 
 import { describe, expect, test } from "vitest";
-import { type EnforcementEntry, refuseUnenforced } from "../../src/bundle/enforcement.ts";
-import { needsSetuid } from "../../src/bundle/render.ts";
+import { KERNEL_CAPABILITIES } from "../../src/bundle/capabilities.ts";
+import { type EnforcementEntry, type NodeGrants, refuseUnenforced } from "../../src/bundle/enforcement.ts";
+import { needsSetuid, render } from "../../src/bundle/render.ts";
 import { effectiveSecurity } from "../../src/bundle/security.ts";
 import type { UserDatabase } from "../../src/image/image.ts";
 import type { ResolvedRuntime } from "../../src/runtime/runtime.ts";
 import { Runsc } from "../../src/runtime/runsc.ts";
-import { ADAPTERS, type App, configOf, type Node, refusal, renderApp, renderApps, requestOf } from "./rendering.ts";
+import { ADAPTERS, type App, configOf, type Node, refusal, renderApp, renderApps, renderInput, requestOf } from "./rendering.ts";
 
 const USERS: UserDatabase = {
   passwd: "root:x:0:0::/:\nweb:x:1000:100::/:\nzero:x:0:0::/:\n",
@@ -175,13 +176,54 @@ describe("process and root", () => {
     expect(hostnames({})).toEqual(["sandbox", undefined, undefined]);
   });
 
-  test.each(ADAPTERS)("%s: nothing of the whole context reaches pause", (adapter) => {
-    const securityContext = { runAsUser: 5, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, umask: 1, runAsNonRoot: true };
-    const sandbox = { securityContext: { runAsUser: 6, runAsGroup: 6, supplementalGroups: [7], runAsNonRoot: true } };
-    const [pause] = renderApps([{ container: { securityContext } }], { adapter, sandbox }).bundles;
+  test.each(ADAPTERS)("%s: nothing of all that can be asked for reaches pause", (adapter) => {
+    const seccompProfile = { type: "RuntimeDefault" };
+    const appArmorProfile = { type: "Localhost", localhostProfile: "confined" };
+    const securityContext = {
+      ...{
+        runAsUser: 5,
+        runAsGroup: 5,
+        runAsNonRoot: true,
+        readOnlyRootFilesystem: true,
+        umask: 1,
+        privileged: true,
+        procMount: "Default",
+      },
+      ...{ capabilities: { drop: ["KILL"], ambient: "auto" }, allowPrivilegeEscalation: true, seccompProfile, appArmorProfile },
+    };
+    const rlimits = [{ type: "NOFILE", soft: 1, hard: 2 }];
+    const volumes = [
+      { name: "disk", emptyDir: {} },
+      { name: "own", tmpfs: { mode: 0 } },
+    ];
+    const volumeMounts = [
+      { name: "disk", mountPath: "/i" },
+      { name: "own", mountPath: "/pause", readOnly: true },
+    ];
+    const process = { command: ["a"], args: ["b"], env: [{ name: "PATH", value: "/c" }], workingDir: "/d", rlimits };
+    const life = { restartPolicy: "OnFailure", activeDeadlineSeconds: 9, ttlSecondsAfterFinished: 9, terminationGracePeriodSeconds: 9 };
+    const common = { runAsUser: 6, runAsGroup: 6, runAsNonRoot: true, supplementalGroups: [7], supplementalGroupsPolicy: "Strict" };
+    // runsc refuses both of these by field.
+    const shared = adapter !== "runsc";
+    const sysctls = shared ? [{ name: "net.core.somaxconn", value: "9" }] : [];
+    const devices = shared ? [{ path: "/dev/fuse" }] : [];
+    const sandbox = {
+      securityContext: { ...common, seccompProfile, appArmorProfile, sysctls },
+      requireEnforcement: true,
+      volumes,
+      ...life,
+    };
+    const fuse = { type: "c", major: 10, minor: 229, fileMode: 0o600, uid: 0, gid: 0 } as const;
+    const node: Node = { adapter, sandbox, capabilityMode: "no-inheritable", devices: new Map([["/dev/fuse", fuse]]) };
+    const image = { user: "8", env: ["E=1"], workingDir: "/f", entrypoint: ["g"] };
+    const asked = renderInput([{ container: { ...process, securityContext, devices, volumeMounts }, image }, {}], node);
+    const metadata = { ...asked.request.metadata, labels: { a: "b" }, annotations: { c: "d" } };
+    const [pause] = render({ ...asked, request: { ...asked.request, metadata } }).bundles;
     expect(pause).toEqual(renderApps([{}], { adapter }).bundles[0]);
   });
 });
+
+const OLD_RUNSC: Node = { adapter: "runsc", ambient: false, traits: { umask: false, setuid: false } };
 
 describe("the enforcement report", () => {
   function entries(own: object, node: Node = {}): string[] {
@@ -194,14 +236,13 @@ describe("the enforcement report", () => {
   }
   const HOST = "the host's kernel";
   const SENTRY = "the sandbox's own kernel";
-  const OLD: Node = { adapter: "runsc", ambient: false, traits: { umask: false, setuid: false } };
   const NEW: Node = { adapter: "runsc" };
   const shared = ADAPTERS.filter((adapter) => adapter !== "runsc").map((adapter): Node => ({ adapter }));
 
   test("user and groups, the sandbox's too", () => {
     const sandbox = { securityContext: { runAsGroup: 6, supplementalGroups: [9, 7], supplementalGroupsPolicy: "Strict" } };
     const left = "supplementalGroupsPolicy Strict: by groups of the image's /etc/group are left out";
-    for (const [node, by] of [[NEW, SENTRY], [OLD, SENTRY], ...shared.map((node) => [node, HOST] as const)] as const) {
+    for (const [node, by] of [[NEW, SENTRY], [OLD_RUNSC, SENTRY], ...shared.map((node) => [node, HOST] as const)] as const) {
       expect(entries({ runAsUser: 5, runAsNonRoot: true }, { ...node, sandbox })).toEqual([
         `runAsUser 5: by ${by}`,
         `runAsGroup 6: by ${by}`,
@@ -218,7 +259,7 @@ describe("the enforcement report", () => {
       expect(entries({ allowPrivilegeEscalation: false }, node)).toEqual(["allowPrivilegeEscalation false: by no_new_privs"]);
     }
     const never = "allowPrivilegeEscalation false: by this runsc never lets a program gain privileges";
-    expect(entries({ allowPrivilegeEscalation: false }, OLD)).toEqual([never]);
+    expect(entries({ allowPrivilegeEscalation: false }, OLD_RUNSC)).toEqual([never]);
   });
 
   test("allowPrivilegeEscalation: true", () => {
@@ -227,7 +268,7 @@ describe("the enforcement report", () => {
     }
     const flag = "allowPrivilegeEscalation true: by runsc --allow-suid, a flag of the whole sandbox";
     expect(entries({ allowPrivilegeEscalation: true }, NEW)).toEqual([flag]);
-    expect(entries({ allowPrivilegeEscalation: true }, OLD)).toEqual([
+    expect(entries({ allowPrivilegeEscalation: true }, OLD_RUNSC)).toEqual([
       "allowPrivilegeEscalation true: not by this runsc never lets a setuid program gain privileges; use a runsc of 2026 or newer, or a runtime class of runc or crun",
     ]);
   });
@@ -246,14 +287,14 @@ describe("the enforcement report", () => {
   test("umask, in four octal digits", () => {
     for (const node of shared) expect(entries({ umask: 0o27 }, node)).toEqual([`umask 0027: by ${HOST}`]);
     expect(entries({ umask: 0 }, NEW)).toEqual([`umask 0000: by ${SENTRY}`]);
-    expect(entries({ umask: 0o777 }, OLD)).toEqual([
+    expect(entries({ umask: 0o777 }, OLD_RUNSC)).toEqual([
       "umask 0777: not by runsc before 2026 ignores it (0022); set it in the program, or use a runsc of 2026 or newer",
     ]);
   });
 
   test("what is not enforced is warned about; the rest is not", () => {
     const own = { umask: 0o27, allowPrivilegeEscalation: true, readOnlyRootFilesystem: true, runAsUser: 5 };
-    const { warnings } = renderApps([{ container: { securityContext: own } }], OLD);
+    const { warnings } = renderApps([{ container: { securityContext: own } }], OLD_RUNSC);
     expect(warnings.map((warning) => warning.split(":")[1])).toEqual([
       " securityContext.allowPrivilegeEscalation true is not effective",
       " securityContext.umask 0027 is not effective",
@@ -290,6 +331,82 @@ describe("requireEnforcement", () => {
     );
   });
 
+  const withContext = (securityContext: object) => ({ securityContext });
+  const localhost = { type: "Localhost", localhostProfile: "a" };
+  const without = (appArmor: boolean, ...names: string[]): NodeGrants => ({
+    capabilities: new Set(KERNEL_CAPABILITIES.filter((name) => !names.includes(name))),
+    rlimits: new Map([["RLIMIT_NOFILE", 9n]]),
+    appArmor,
+  });
+  const DISK = { name: "disk", emptyDir: {} };
+  const DISK_MOUNT = { name: "disk", mountPath: "/a", readOnly: true };
+  const nofile = { rlimits: [{ type: "NOFILE", soft: 10, hard: 10 }] };
+  const CONTEXT = "spec.containers[1].securityContext";
+  test.each<[what: string, container: object, node: Node, field: string, mechanism: RegExp]>([
+    [
+      "adds that execve clears",
+      withContext({ runAsUser: 1, capabilities: { add: ["CHOWN"] } }),
+      {},
+      `${CONTEXT}.capabilities.add`,
+      /execve clears/,
+    ],
+    ["privileged that execve clears", withContext({ runAsUser: 1, privileged: true }), {}, `${CONTEXT}.privileged`, /execve clears/],
+    [
+      ...(["ambient of an old runsc", withContext({ runAsUser: 1, capabilities: { ambient: ["KILL"] } })] as const),
+      ...([{ adapter: "runsc", ambient: false }, `${CONTEXT}.capabilities.ambient`, /ignores ambient/] as const),
+    ],
+    [
+      ...(["what the agent lacks", withContext({ capabilities: { add: ["SYS_TIME"] } })] as const),
+      ...([{ node: without(true, "CAP_SYS_TIME") }, `${CONTEXT}.capabilities.add`, /bounding set/] as const),
+    ],
+    ["a default that the agent lacks", {}, { node: without(true, "CAP_KILL") }, `${CONTEXT}.capabilities`, /bounding set/],
+    ["umask", withContext({ umask: 7 }), OLD_RUNSC, `${CONTEXT}.umask`, /ignores it/],
+    ["setuid programs", withContext({ allowPrivilegeEscalation: true }), OLD_RUNSC, `${CONTEXT}.allowPrivilegeEscalation`, /setuid/],
+    ["all of /proc", withContext({ procMount: "Unmasked" }), { adapter: "runsc" }, `${CONTEXT}.procMount`, /masks nothing/],
+    ["AppArmor of runsc", withContext({ appArmorProfile: localhost }), { adapter: "runsc" }, `${CONTEXT}.appArmorProfile`, /no AppArmor/],
+    [
+      "AppArmor that is not there",
+      withContext({ appArmorProfile: localhost }),
+      { node: without(false) },
+      `${CONTEXT}.appArmorProfile`,
+      /no AppArmor/,
+    ],
+    [
+      "berth's AppArmor profile",
+      withContext({ appArmorProfile: { type: "RuntimeDefault" } }),
+      {},
+      `${CONTEXT}.appArmorProfile`,
+      /no AppArmor/,
+    ],
+    ["a limit that leaks", nofile, { adapter: "runsc" }, "spec.containers[1].rlimits[0]", /one set of limits/],
+    ["a limit above the agent's", nofile, { node: without(true) }, "spec.containers[1].rlimits[0]", /hard limit/],
+    [
+      ...(["a size on disk", {}] as const),
+      ...([{ sandbox: { volumes: [{ ...DISK, emptyDir: { sizeLimit: 9 } }] } }, "spec.volumes[0].emptyDir.sizeLimit", /./] as const),
+    ],
+    [
+      ...(["read-only below a mount", { volumeMounts: [{ ...DISK_MOUNT, recursiveReadOnly: "IfPossible" }] }] as const),
+      ...([{ traits: { recursiveReadOnly: false }, sandbox: { volumes: [DISK] } }] as const),
+      ...(["spec.containers[1].volumeMounts[0].recursiveReadOnly", /./] as const),
+    ],
+  ])("%s: refused where it would only be reported", (_what, container, node, field, mechanism) => {
+    const apps: App[] = [{ container: { securityContext: { capabilities: { drop: ["ALL"] } } } }, { container }];
+    const { enforcement, warnings } = renderApps(apps, node);
+    expect(warnings).toHaveLength(1);
+    const { reason, detail } = refusal(() => refuseUnenforced([{ name: "c0" }, { name: "c1" }], enforcement));
+    expect([reason, detail.violations]).toEqual([
+      "NotEnforceable",
+      [
+        {
+          field,
+          rule: expect.stringMatching(mechanism),
+          value: expect.any(String),
+          allowed: expect.stringMatching(/./),
+        },
+      ],
+    ]);
+  });
+
   test("nothing that is enforced is refused, nor is nothing", () => {
     const enforced: EnforcementEntry = { container: "a", property: "x", requested: "1", enforced: true, mechanism: "m", note: "" };
     expect(() => refuseUnenforced([{ name: "a" }], [])).not.toThrow();
@@ -297,6 +414,19 @@ describe("requireEnforcement", () => {
     expect(() => refuseUnenforced([{ name: "a" }], [enforced, { ...enforced, enforced: false }])).toThrow(/requireEnforcement is set/);
   });
 });
+
+const RUNSC: ResolvedRuntime = {
+  ...{ className: "runsc", adapter: "runsc", binary: "/runsc", digest: "", version: "", platform: "systrap", flags: [] },
+  traits: {
+    ambient: true,
+    umask: true,
+    setuid: true,
+    execSeccomp: true,
+    recursiveReadOnly: true,
+    ignoreCgroups: false,
+    hideUnifiedCgroup: false,
+  },
+};
 
 describe("runsc's --allow-suid, a flag of the whole sandbox", () => {
   test("is needed when any container says true, not for false or nothing", () => {
@@ -313,22 +443,21 @@ describe("runsc's --allow-suid, a flag of the whole sandbox", () => {
     [false, true, false],
     [false, false, false],
   ])("asked for: %s, known to the binary: %s, given: %s", (asked, known, given) => {
-    const runtime: ResolvedRuntime = {
-      ...{ className: "runsc", adapter: "runsc", binary: "/runsc", digest: "", version: "", platform: "systrap", flags: [] },
-      traits: {
-        ambient: true,
-        umask: true,
-        setuid: known,
-        execSeccomp: true,
-        recursiveReadOnly: true,
-        ignoreCgroups: false,
-        hideUnifiedCgroup: false,
-      },
-    };
+    const runtime = { ...RUNSC, traits: { ...RUNSC.traits, setuid: known } };
     const runsc = new Runsc(runtime, { id: "1", rawSockets: false, setuid: asked, seccomp: false });
     for (const role of ["pause", "app"] as const) {
       const command = runsc.createCommand({ id: "2", role, bundle: "/b", dir: "/d", root: "/r" });
       expect(command.includes("--allow-suid")).toBe(given);
     }
   });
+});
+
+test.each(["pause", "app"] as const)("runsc is told of raw sockets and filters for the whole sandbox, in the command of %s", (role) => {
+  const flags = (sandbox: { rawSockets: boolean; seccomp: boolean }) =>
+    new Runsc(RUNSC, { id: "1", setuid: false, ...sandbox })
+      .createCommand({ id: "2", role, bundle: "/b", dir: "/d", root: "/r" })
+      .filter((flag) => ["--net-raw", "--oci-seccomp"].includes(flag));
+  expect(flags({ rawSockets: false, seccomp: false })).toEqual([]);
+  expect(flags({ rawSockets: true, seccomp: false })).toEqual(["--net-raw"]);
+  expect(flags({ rawSockets: false, seccomp: true })).toEqual(["--oci-seccomp"]);
 });

@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import { explain } from "../../src/bundle/explain.ts";
 import { render } from "../../src/bundle/render.ts";
-import { RESERVED_PREFIXES } from "../../src/sandbox/annotations.ts";
 import { readSandboxDocument } from "../../src/sandbox/document.ts";
 import { parseSandboxRequest } from "../../src/sandbox/spec.ts";
 import { ADAPTERS, configOf, refusal, renderApps, renderInput } from "../bundle/rendering.ts";
@@ -27,8 +26,17 @@ const pod = (annotations: unknown) =>
     "pod.json",
   );
 
-/** One key of each prefix, as an author might write it. */
-const RESERVED = RESERVED_PREFIXES.map((prefix) => `${prefix}flag/x`);
+/** Settings of runtimes and engines, as an author might write them. */
+const RESERVED = [
+  "dev.gvisor.internal/strace",
+  "dev.gvisor.flag.host-uds",
+  "dev.berth.owner",
+  "io.kubernetes.cri.container-type",
+  "io.kubernetes.cri-o.userns-mode",
+  "org.systemd.property.DeviceAllow",
+  "io.katacontainers.config.hypervisor.path",
+  "run.oci.keep_original_groups",
+];
 const OLD = [
   "container.apparmor.security.beta.kubernetes.io/app",
   "container.seccomp.security.alpha.kubernetes.io/app",
