@@ -1,5 +1,5 @@
-import { chmodSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { loadConfig } from "../../src/config.ts";
 import { BerthError } from "../../src/errors.ts";
@@ -12,10 +12,15 @@ const CONFIG = await loadConfig("/dev/null");
 const NO_CGROUPS = "30 23 0:26 / /no/such/cgroup rw shared:4 - cgroup2 cgroup2 rw\n";
 
 /** A registry whose only class is this binary. */
-function registryOf(folder: string, binary: string, adapter: "runsc" | "runc" = "runsc"): RuntimeRegistry {
-  const config = { ...CONFIG, runtimeClasses: [{ name: "runsc", aliases: [], adapter, binary, flags: [] }] };
+function registryOf(
+  folder: string,
+  binary: string,
+  adapter: "runsc" | "runc" = "runsc",
+  { cgroups, cgroupRoot } = { cgroups: new Cgroups(NO_CGROUPS), cgroupRoot: CONFIG.cgroupRoot },
+): RuntimeRegistry {
+  const config = { ...CONFIG, cgroupRoot, runtimeClasses: [{ name: "runsc", aliases: [], adapter, binary, flags: [] }] };
   const places = { runtimes: join(folder, "runtimes"), pauseRootfs: join(folder, "pause"), probes: join(folder, "probes") };
-  return new RuntimeRegistry(config, places, new Cgroups(NO_CGROUPS));
+  return new RuntimeRegistry(config, places, cgroups);
 }
 
 /** A runtime that is this shell script. */
@@ -88,6 +93,30 @@ test("the list of classes says of each why it is not ready; a mended binary is l
   expect(info?.message).toContain("is runsc of 20221219");
   script(scratch.path, "echo 'runsc version 0.0~20231231'");
   expect((await registry.list())[0]?.message).toContain("is runsc of 20231231");
+});
+
+test("a binary is tried once for all who ask, and again when it is another one", async () => {
+  using scratch = makeScratch();
+  const calls = join(scratch.path, "calls");
+  const answer = `echo "$1" >> ${calls}; echo 'runsc version release-20260905.0'`;
+  const binary = script(scratch.path, answer);
+  const cgroups = new Cgroups();
+  const cgroupRoot = `/${basename(scratch.path)}`;
+  const registry = registryOf(scratch.path, binary, "runsc", { cgroups, cgroupRoot });
+  const versionsAsked = () =>
+    readFileSync(calls, "utf8")
+      .split("\n")
+      .filter((argument) => argument === "--version").length;
+  try {
+    await Promise.all([registry.resolve(""), registry.resolve("runsc")]);
+    const { digest } = await registry.resolve("");
+    expect(versionsAsked()).toBe(1);
+    script(scratch.path, `${answer} # newer`);
+    expect((await registry.resolve("")).digest).not.toBe(digest);
+    expect(versionsAsked()).toBe(2);
+  } finally {
+    await cgroups.remove(cgroupRoot);
+  }
 });
 
 test("classes are found by name, alias and, for an empty name, as the default", () => {
