@@ -127,7 +127,7 @@ test("a step that fails is undone: a create leaves nothing, a start FAILED with 
   expect((await node().sandboxes.list({})).sandboxes).toEqual([]);
   expect(node().leftovers()).toEqual([]);
   expect(readFileSync(join(node().dir, "faults.trace"), "utf8")).toContain(
-    "create/rootfs/before\ncreate/rootfs/after\ncreate/namespaces/before\n",
+    "create/rootfs/before\ncreate/rootfs/after\ncreate/volumes/before\n",
   );
 
   node().fault("fail start/rootfs/after", "fail pause/freeze/after");
