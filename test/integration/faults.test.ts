@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Sandbox } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { type Phase, type Place, type Situation, SITUATIONS } from "./faults/situations.ts";
 import { faultsOfHistory } from "./faults/history.ts";
-import { deleteAll, idOf, told, untilWritten, waitFor } from "./life-support/support.ts";
+import { deleteAll, hasEnded, idOf, told, untilWritten, waitFor } from "./life-support/support.ts";
 import { Watcher } from "./life-support/watcher.ts";
 import { CLASSES, TestNode } from "./node.ts";
 
@@ -99,12 +99,12 @@ describe.each(CLASSES)("under $name", ({ name: runtimeClass }) => {
     await answer;
     node.fault();
     if (action === "kill") await node.startDaemon();
-    await expectEnd(action === "kill" ? situation.killed(phase) : situation.failed(phase, point));
+    await expectEnd(situation, action === "kill" ? situation.killed(phase) : situation.failed(phase, point));
     await clean();
   }
 
   /** It is there, whole, and there is a way on from it. */
-  async function expectEnd(end: string): Promise<void> {
+  async function expectEnd(situation: Situation, end: string): Promise<void> {
     const { node } = place;
     const found = await waitFor(
       `"${end}"`,
@@ -121,13 +121,13 @@ describe.each(CLASSES)("under $name", ({ name: runtimeClass }) => {
     });
     const { sandbox } = found;
     const id = idOf(sandbox);
+    const output = end === "nothing" ? "" : await node.output(id, "app");
     if (end === "PAUSED") await node.sandboxes.resume({ id });
     if (end.startsWith("FAILED")) await node.sandboxes.start({ id });
     if (end === "RUNNING" || end === "PAUSED" || end.startsWith("FAILED")) {
-      const before = (await node.output(id, "app")).replace(/ready\n$/, "");
-      await untilWritten(node, id, "app", `${before}ready\n`);
-      const brief = before.endsWith("bye\n") && sandbox?.spec?.containers[0]?.command[2]?.endsWith("exit 6");
-      if (!brief) expect(told((await node.sandboxes.stop({ id })).sandbox)).toEqual({ state: "STOPPED", containers: { app: "EXITED 3" } });
+      await untilWritten(node, id, "app", `${end.startsWith("FAILED") ? output : output.replace(/ready\n$/, "")}ready\n`);
+      if (situation.verb === "complete") await node.until(id, hasEnded);
+      else expect(told((await node.sandboxes.stop({ id })).sandbox)).toEqual({ state: "STOPPED", containers: { app: "EXITED 3" } });
     }
     if (end === "STOPPED") expect(told(sandbox).containers).toEqual({ app: "EXITED 3" });
     if (end === "COMPLETED") expect(told(sandbox).containers).toEqual({ app: "EXITED 6" });
@@ -171,8 +171,12 @@ function passedPoints(node: TestNode): string[] {
 function phaseOf(points: readonly string[], point: string): Phase {
   if (point.endsWith("/begin/before")) return "unborn";
   if (point.endsWith("/end/after")) return "over";
-  const first = points.findIndex((one) => one.endsWith("/intend app-start/after"));
-  return first >= 0 && points.indexOf(point) >= first ? "may have run" : "open";
+  const index = points.indexOf(point);
+  const [touched, started] = ["/intend rootfs/before", "/intend app-start/after"].map((end) =>
+    points.findIndex((one) => one.endsWith(end)),
+  );
+  if (touched !== undefined && index < touched) return "preparing";
+  return started !== undefined && started >= 0 && index >= started ? "may have run" : "open";
 }
 
 function shown(sandbox: Sandbox | undefined): string {

@@ -15,6 +15,8 @@ export interface Place {
 export type Phase =
   /** It is not in the journal. */
   | "unborn"
+  /** Nothing of the sandbox is touched. */
+  | "preparing"
   | "open"
   /** The journal says that an app may have been started. */
   | "may have run"
@@ -103,7 +105,7 @@ const START: Situation = {
   before: stopped,
   call: start,
   killed: (phase) => (phase === "unborn" ? "STOPPED" : phase === "may have run" ? "FAILED Interrupted" : "RUNNING"),
-  failed: (_phase, point) => (/\/(begin|admission|runtime|profiles|image|policy|unpack)\//.test(point) ? "STOPPED" : "FAILED Internal"),
+  failed: (phase) => (phase === "unborn" || phase === "preparing" ? "STOPPED" : "FAILED Internal"),
 };
 
 const STOP: Situation = {
