@@ -33,6 +33,10 @@ export class NodePaths {
   bundles(sandboxId: string): string {
     return join(this.allBundles, sandboxId);
   }
+  /** /etc/hosts of its apps. The dot keeps it apart from a container's folder. */
+  hosts(sandboxId: string): string {
+    return join(this.bundles(sandboxId), "etc.hosts");
+  }
   /** Disk of a sandbox's volumes, each in a folder of its name. */
   volumes(sandboxId: string): string {
     return join(this.state, "volumes", sandboxId);

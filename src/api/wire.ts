@@ -68,7 +68,7 @@ function metadataDocument({ namespace, name, labels, annotations }: ObjectMeta):
 }
 
 function specDocument(spec: SandboxSpec): unknown {
-  const { runtimeClassName, containers, securityContext, hostname, requireEnforcement, volumes } = spec;
+  const { runtimeClassName, containers, securityContext, hostname, requireEnforcement, volumes, hostAliases } = spec;
   return set({
     runtimeClassName,
     containers: containers.map(containerDocument),
@@ -76,6 +76,7 @@ function specDocument(spec: SandboxSpec): unknown {
     hostname,
     requireEnforcement,
     volumes: volumes.map(volumeDocument),
+    hostAliases: hostAliases.map(({ ip, hostnames }) => ({ ip, hostnames })),
     ...lifeDocument(spec),
   });
 }
@@ -295,6 +296,7 @@ export function specMessage(spec: ParsedSpec): SandboxSpec {
     hostname: spec.hostname,
     requireEnforcement: spec.requireEnforcement,
     volumes: spec.volumes.map(volumeMessage),
+    hostAliases: spec.hostAliases.map(({ ip, hostnames }) => ({ ip, hostnames: [...hostnames] })),
     ...lifeMessage(spec),
   });
 }

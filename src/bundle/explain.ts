@@ -4,6 +4,7 @@ import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
 import type { VolumeMount } from "../sandbox/volumes.ts";
 import { baselineMounts } from "./baseline.ts";
 import { type Capability, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapabilities } from "./capabilities.ts";
+import { hostsMounts } from "./hosts.ts";
 import { appMounts, sharedMountAnnotations, volumeOf } from "./mounts.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
@@ -110,7 +111,10 @@ function mountOrigin(subject: Subject, [position, field, option]: readonly strin
   if (Number(position) < baseline) return byDefault(`mounts of every container under a runtime ${kernelOf(subject)}`);
   if (!app) return undefined;
   const { spec } = input.request;
-  const { index, mount } = appMounts(spec, app.spec, input.adapter, input.volumes)[Number(position) - baseline] ?? {};
+  const ofVolumes = appMounts(spec, app.spec, input.adapter, input.volumes);
+  const { index, mount } = ofVolumes[Number(position) - baseline] ?? {};
+  if (!mount && hostsMounts(spec, input.hosts)[Number(position) - baseline - ofVolumes.length])
+    return field === "source" ? placed("where berth wrote spec.hostAliases") : byRequest("spec.hostAliases");
   const volumeMount = index === undefined ? undefined : app.spec.volumeMounts[index];
   if (!mount || !volumeMount) return undefined;
   const ofMount = `${fieldOf(app)}.volumeMounts[${index}]`;

@@ -17,6 +17,7 @@ import {
 } from "./enforcement.ts";
 import { mountEnforcement, refuseImpossibleMounts, volumeEnforcement } from "./mount-enforcement.ts";
 import { appMounts, sharedMountAnnotations, type VolumePlaces } from "./mounts.ts";
+import { hostnameOf, hostsMounts } from "./hosts.ts";
 import { configJson, type OciConfig, type OciLinux, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
 import { refuseImpossible } from "./impossible.ts";
 import { PAUSE_NAME, pauseProcess } from "./pause.ts";
@@ -91,6 +92,8 @@ export interface RenderInput {
   /** By container name. */
   readonly places: ReadonlyMap<string, ContainerPlace>;
   readonly volumes: VolumePlaces;
+  /** Where the file stands that is mounted at /etc/hosts, when there is one. */
+  readonly hosts: string;
   readonly namespaces: NamespacePaths;
   /** Group of the sandbox in every hierarchy, such as /berth.slice/ID; undefined where the runtime must leave cgroups alone. */
   readonly cgroup: string | undefined;
@@ -146,7 +149,7 @@ function pauseConfig(input: RenderInput): OciConfig {
     ociVersion: "1.0.2",
     process: pauseProcess(leakingRlimits),
     root: { path: input.pause.rootfs, readonly: true },
-    hostname: input.request.spec.hostname || input.request.metadata.name,
+    hostname: hostnameOf(input.request),
     mounts: baselineMounts(isolation),
     annotations: {
       ...annotations("sandbox", input, PAUSE_NAME),
@@ -189,6 +192,7 @@ function renderApp(
     mounts: [
       ...baselineMounts(isolation),
       ...appMounts(input.request.spec, container, input.adapter, input.volumes).map(({ mount }) => mount),
+      ...hostsMounts(input.request.spec, input.hosts),
     ],
     annotations: { ...annotations("container", input, container.name), ...requestAnnotations(input) },
     linux: {

@@ -68,26 +68,39 @@ export function readFileInRoot(root: string, path: string, options: { maxBytes: 
  * for symlinks that lead nowhere; SystemError or Node's else.
  */
 export function ensureDirInRoot(root: string, path: string, mode?: number): string {
-  const found = openPathInRoot(root, path) ?? makeDirInRoot(root, path);
+  const found = openPathInRoot(root, path) ?? makeInRoot(root, path, (name) => mkdirSync(name, { mode: 0o755 }));
   try {
     if (!fstatSync(found).isDirectory()) throw new FileInRootError(`${path} is not a folder`);
-    const name = `/proc/self/fd/${found}`;
-    if (mode !== undefined) chmodSync(name, mode);
-    const real = readlinkSync(name);
-    return `/${relative(realpathSync(root), real)}`;
+    if (mode !== undefined) chmodSync(`/proc/self/fd/${found}`, mode);
+    return realPathInRoot(root, found);
   } finally {
     closeSync(found);
   }
 }
 
+/** The same for a file, which is empty when it is made. Errors: FileInRootError for what is there and is no regular file as well. */
+export function ensureFileInRoot(root: string, path: string): string {
+  const found = openPathInRoot(root, path) ?? makeInRoot(root, path, (name) => writeFileSync(name, "", { mode: 0o644, flag: "wx" }));
+  try {
+    if (!fstatSync(found).isFile()) throw new FileInRootError(`${path} is not a regular file`);
+    return realPathInRoot(root, found);
+  } finally {
+    closeSync(found);
+  }
+}
+
+function realPathInRoot(root: string, descriptor: number): string {
+  return `/${relative(realpathSync(root), readlinkSync(`/proc/self/fd/${descriptor}`))}`;
+}
+
 /** Answers a descriptor of what it made. */
-function makeDirInRoot(root: string, path: string): number {
+function makeInRoot(root: string, path: string, make: (name: string) => void): number {
   // The root folder is there, so this ends.
   const above = ensureDirInRoot(root, dirname(path));
   const folder = openPathInRoot(root, above);
   if (folder === undefined) throw new FileInRootError(`${above} went away`);
   try {
-    mkdirSync(`/proc/self/fd/${folder}/${basename(path)}`, { mode: 0o755 });
+    make(`/proc/self/fd/${folder}/${basename(path)}`);
   } catch (error) {
     // A symlink that leads nowhere is a name that is taken.
     const taken = error instanceof Error && "code" in error && error.code === "EEXIST";

@@ -11,7 +11,7 @@ import { migrate } from "./schema.ts";
 
 /** Fields of a record, of its spec and of containers that an earlier berthd did not write, as when nobody asks for anything. */
 const LATER_RECORD_FIELDS = { annotations: {}, resourceVersion: 0, generation: 1 };
-const LATER_SPEC_FIELDS = { hostname: "", requireEnforcement: false, volumes: [], restartPolicy: "Never" as const };
+const LATER_SPEC_FIELDS = { hostname: "", requireEnforcement: false, volumes: [], hostAliases: [], restartPolicy: "Never" as const };
 const LATER_SECURITY_FIELDS = { supplementalGroups: [], supplementalGroupsPolicy: "Merge" as const, sysctls: [] };
 const LATER_CONTAINER_FIELDS = { volumeMounts: [], devices: [], rlimits: [] };
 

@@ -7,11 +7,13 @@ import { refuseImpossible } from "../bundle/impossible.ts";
 import { refuseImpossibleMounts } from "../bundle/mount-enforcement.ts";
 import type { OciSeccomp } from "../bundle/oci.ts";
 import { type ContainerPlace, render, type RenderInput, type RenderResult } from "../bundle/render.ts";
+import { hostnameOf, hostsText, needsHostsFile } from "../bundle/hosts.ts";
 import { writeBundle } from "../bundle/write.ts";
 import { BerthError, toBerthError } from "../errors.ts";
 import { type NamespaceFiles, SysctlError } from "../host/namespaces.ts";
 import type { PinnedImage, UserDatabase } from "../image/image.ts";
 import { readUserDatabase, readUserDatabaseOfLayout } from "../image/users.ts";
+import { writeFileAtomic } from "../host/files.ts";
 import { launchMonitor } from "../monitor/conmon.ts";
 import { type AdmittedRequest, admitUsers, dependingOnImages } from "../policy/admission.ts";
 import { COMMAND_TIMEOUT_MS, isCommandFault } from "../runtime/oci-cli.ts";
@@ -224,6 +226,7 @@ export function renderInput(
     architecture: nodeArchitecture(),
     pause: { id: record.pause.id, rootfs: rooms.paths.pauseRootfs },
     volumes: volumePlaces(rooms.paths, record),
+    hosts: rooms.paths.hosts(record.id),
     cgroup: traits.ignoreCgroups ? undefined : sandboxCgroup(rooms, record.id),
   };
 }
@@ -231,8 +234,14 @@ export function renderInput(
 function writeBundles(rooms: Rooms, record: SandboxRecord, rendered: RenderResult): void {
   if (record.spec.requireEnforcement) refuseUnenforced(record.spec.containers, rendered.enforcement);
   for (const bundle of rendered.bundles) writeBundle(rooms.paths.bundles(record.id), bundle);
+  if (needsHostsFile(record.spec)) writeHosts(rooms, record);
   record.enforcement = [...rendered.enforcement];
   record.warnings = [...rendered.warnings];
+}
+
+/** For whatever user an app runs as. */
+function writeHosts(rooms: Rooms, record: SandboxRecord): void {
+  writeFileAtomic(rooms.paths.hosts(record.id), hostsText(hostnameOf({ metadata: record, spec: record.spec }), record.spec), 0o644);
 }
 
 /** Makes a container of its bundle, under a monitor of its own. Nothing of an earlier run may be there. */

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { destinationFault, liesBelow } from "../bundle/destinations.ts";
 import { byDepth, isInSandbox, memoryOptions, type VolumePlaces, volumeOf } from "../bundle/mounts.ts";
 import { invalidRequest, show } from "../errors.ts";
-import { ensureDirInRoot, FileInRootError } from "../host/files.ts";
+import { HOSTS_PATH, needsHostsFile } from "../bundle/hosts.ts";
+import { ensureDirInRoot, ensureFileInRoot, FileInRootError } from "../host/files.ts";
 import type { NodePaths } from "../paths.ts";
 import type { AdapterName } from "../runtime/runtime.ts";
 import type { SandboxVolumes } from "../volume/volumes.ts";
@@ -67,30 +68,45 @@ function prepareOf({ spec, adapter, volumes }: MountPointInput, container: Conta
   const covered: Covered[] = [];
   for (const { volumeMount, index } of byDepth(container.volumeMounts)) {
     const path = volumeMount.mountPath;
-    const refuse: Refuse = (rule) => {
-      const allowed = "a path that no symbolic link leads elsewhere";
-      throw invalidRequest([{ field: `${field}.volumeMounts[${index}].mountPath`, rule, value: show(path), allowed }]);
-    };
+    const refuse = refuseAt(`${field}.volumeMounts[${index}].mountPath`, path, "a path that no symbolic link leads elsewhere");
     const volume = volumeOf(spec, volumeMount);
     const source = isInSandbox(volume, adapter) ? undefined : volumes.get(volume.name);
-    const outer = covered.findLast((other) => liesBelow(path, other.path));
     // runc gives a tmpfs the mode of the folder that it covers.
-    const mode = volume.tmpfs?.mode;
-    const real = outer ? pathInVolume(outer, { path, mode }, refuse) : pathInRootfs(rootfs, { path, mode }, covered, refuse);
+    const real = preparePoint(rootfs, { path, ensure: folder(volume.tmpfs?.mode) }, covered, refuse);
     covered.push({ path, asked: path, source }, ...(real === path ? [] : [{ path: real, asked: path, source }]));
   }
+  if (!needsHostsFile(spec)) return;
+  const allowed = `an image and volumes where ${HOSTS_PATH} can be a file of its own, or no hostAliases`;
+  preparePoint(rootfs, { path: HOSTS_PATH, ensure: ensureFileInRoot }, covered, refuseAt("spec.hostAliases", HOSTS_PATH, allowed));
 }
 
 type Refuse = (rule: string) => never;
 
-/** A folder to be covered, and the mode that it must have. */
-interface MountPoint {
-  readonly path: string;
-  readonly mode: number | undefined;
+function refuseAt(field: string, path: string, allowed: string): Refuse {
+  return (rule) => {
+    throw invalidRequest([{ field, rule, value: show(path), allowed }]);
+  };
 }
 
-function pathInRootfs(rootfs: string, { path, mode }: MountPoint, covered: readonly Covered[], refuse: Refuse): string {
-  const real = mountPoint(rootfs, { path, mode }, refuse);
+/** What is to be covered, and what makes it in a root folder, answering where it really is. */
+interface MountPoint {
+  readonly path: string;
+  readonly ensure: (root: string, path: string) => string;
+}
+
+const folder =
+  (mode: number | undefined): MountPoint["ensure"] =>
+  (root, path) =>
+    ensureDirInRoot(root, path, mode);
+
+/** Answers where it really is, as a path in the container. */
+function preparePoint(rootfs: string, point: MountPoint, covered: readonly Covered[], refuse: Refuse): string {
+  const outer = covered.findLast((other) => liesBelow(point.path, other.path));
+  return outer ? pathInVolume(outer, point, refuse) : pathInRootfs(rootfs, point, covered, refuse);
+}
+
+function pathInRootfs(rootfs: string, point: MountPoint, covered: readonly Covered[], refuse: Refuse): string {
+  const real = mountPoint(rootfs, point, refuse);
   const fault = destinationFault(real);
   if (fault !== undefined) refuse(`leads by a symbolic link of the image to ${real}, which ${fault}`);
   const other = covered.find((one) => real === one.path || liesBelow(real, one.path) || liesBelow(one.path, real));
@@ -99,18 +115,18 @@ function pathInRootfs(rootfs: string, { path, mode }: MountPoint, covered: reado
 }
 
 /** A link in a volume would mean another place to the runtime, which looks from the container's root. */
-function pathInVolume(outer: Covered, { path, mode }: MountPoint, refuse: Refuse): string {
+function pathInVolume(outer: Covered, { path, ensure }: MountPoint, refuse: Refuse): string {
   if (outer.source === undefined) return path;
   const below = path.slice(outer.path.length);
-  if (mountPoint(outer.source, { path: below, mode }, refuse) !== below)
+  if (mountPoint(outer.source, { path: below, ensure }, refuse) !== below)
     refuse(`leads through a symbolic link of the volume at ${outer.asked}`);
   return path;
 }
 
 /** Where it really is, as a path in the root. */
-function mountPoint(root: string, { path, mode }: MountPoint, refuse: Refuse): string {
+function mountPoint(root: string, { path, ensure }: MountPoint, refuse: Refuse): string {
   try {
-    return ensureDirInRoot(root, path, mode);
+    return ensure(root, path);
   } catch (error) {
     if (error instanceof FileInRootError) return refuse(`cannot be a mount point: ${error.message}`);
     throw error;

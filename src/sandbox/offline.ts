@@ -81,6 +81,7 @@ export async function renderOffline(wanted: SandboxRequest, options: OfflineOpti
     architecture: options.architecture ?? nodeArchitecture(),
     pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
     volumes: volumePlaces(DEFAULT_PATHS, { id: pause, spec: request.spec }),
+    hosts: DEFAULT_PATHS.hosts(pause),
     places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),
     namespaces: { net: namespace(pause, "net"), ipc: namespace(pause, "ipc"), uts: namespace(pause, "uts") },
     cgroup: `${options.config.cgroupRoot}/${pause}`,

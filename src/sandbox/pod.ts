@@ -81,6 +81,8 @@ const VOLUME: ObjectFields = {
   `),
 };
 
+const HOST_ALIAS: ObjectFields = { implemented: { ip: "as it is", hostnames: "as it is" }, later: [] };
+
 const CONTAINER: ObjectFields = {
   implemented: {
     name: "as it is",
@@ -105,13 +107,14 @@ const POD_SPEC: ObjectFields = {
     containers: [CONTAINER],
     securityContext: POD_SECURITY_CONTEXT,
     hostname: "as it is",
+    hostAliases: [HOST_ALIAS],
     activeDeadlineSeconds: "as it is",
     terminationGracePeriodSeconds: "as it is",
     volumes: [VOLUME],
   },
   later: words(`
     affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
-    ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostnameOverride imagePullSecrets
+    ephemeralContainers hostIPC hostNetwork hostPID hostUsers hostnameOverride imagePullSecrets
     initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
     resourceClaims resources schedulerName schedulingGates serviceAccount serviceAccountName
     setHostnameAsFQDN shareProcessNamespace subdomain tolerations

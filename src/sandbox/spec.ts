@@ -11,6 +11,7 @@ import { invalidRequest, show, type Violation } from "../errors.ts";
 import { parseReference } from "../image/reference.ts";
 import { annotationFault, RESERVED_PREFIXES } from "./annotations.ts";
 import { violationsOf } from "../violations.ts";
+import { hidesHosts, type HostAlias, hostAliases } from "./host-aliases.ts";
 import { DNS_LABEL, dnsLabel, isDnsLabel, rule, text } from "./texts.ts";
 import { type Volume, type VolumeMount, volumeMounts, volumes } from "./volumes.ts";
 
@@ -103,6 +104,8 @@ export interface SandboxSpec {
   readonly requireEnforcement: boolean;
   /** Names are unique. */
   readonly volumes: readonly Volume[];
+  /** None: every app has the image's /etc/hosts. */
+  readonly hostAliases: readonly HostAlias[];
   readonly restartPolicy: RestartPolicy;
   /** After the creation or start began. */
   readonly activeDeadlineSeconds?: number | undefined;
@@ -137,7 +140,7 @@ export function parseSandboxRequest(input: unknown): SandboxRequest {
 /** Looks at the input itself: zod does not come to rules over several containers while a field of one is of a wrong type. */
 function violationsAcross(input: unknown): Violation[] {
   const spec = propertyOf(input, "spec");
-  return [...repeatedNames(spec, "containers"), ...repeatedNames(spec, "volumes"), ...unknownVolumes(spec)];
+  return [...repeatedNames(spec, "containers"), ...repeatedNames(spec, "volumes"), ...unknownVolumes(spec), ...hiddenHosts(spec)];
 }
 
 function repeatedNames(spec: unknown, list: "containers" | "volumes"): Violation[] {
@@ -159,6 +162,18 @@ function unknownVolumes(spec: unknown): Violation[] {
       const field = `spec.containers[${index}].volumeMounts[${position}].name`;
       const allowed = known.size === 0 ? "a volume of spec.volumes, which is empty" : show([...known]);
       return [{ field, rule: "is no volume of the sandbox", value: show(name), allowed }];
+    }),
+  );
+}
+
+function hiddenHosts(spec: unknown): Violation[] {
+  if (listOf(spec, "hostAliases").length === 0) return [];
+  return listOf(spec, "containers").flatMap((container, index) =>
+    listOf(container, "volumeMounts").flatMap((mount, position) => {
+      const path = propertyOf(mount, "mountPath");
+      if (typeof path !== "string" || !hidesHosts(path)) return [];
+      const field = `spec.containers[${index}].volumeMounts[${position}].mountPath`;
+      return [{ field, rule: "is where spec.hostAliases are written", value: show(path), allowed: "another path, or no hostAliases" }];
     }),
   );
 }
@@ -545,6 +560,7 @@ const sandboxSchema = z.strictObject({
     hostname: hostname.prefault(""),
     requireEnforcement: z.boolean().prefault(false),
     volumes: volumes.prefault([]),
+    hostAliases: hostAliases.prefault([]),
     restartPolicy: z.enum(["Never", "OnFailure", "Always"], { error: "is not a restart policy" }).prefault("Never"),
     activeDeadlineSeconds: positive.optional(),
     ttlSecondsAfterFinished: wholeNumber(0, MAX_SECONDS).optional(),

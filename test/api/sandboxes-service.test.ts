@@ -70,6 +70,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
       },
       hostname: "host",
       requireEnforcement: true,
+      hostAliases: [{ ip: "10.0.0.5", hostnames: ["db"] }],
       volumes: [
         { name: "data", source: { case: "emptyDir", value: { medium: StorageMedium.MEMORY, sizeLimit: "64Mi" } } },
         { name: "scratch", source: { case: "tmpfs", value: { mode: 0o750 } } },
@@ -109,6 +110,7 @@ test("a request reaches the heart as it was parsed, and the record comes back as
         securityContext: { runAsUser: 5, runAsNonRoot: true, supplementalGroups: [7, 8], supplementalGroupsPolicy: "Strict", sysctls: [] },
         hostname: "host",
         requireEnforcement: true,
+        hostAliases: [{ ip: "10.0.0.5", hostnames: ["db"] }],
         volumes: [
           { name: "data", emptyDir: { medium: "Memory", sizeLimit: 67_108_864 } },
           { name: "scratch", tmpfs: { mode: 0o750 } },

@@ -114,6 +114,10 @@ const request = fc.record(
         containers: fc.array(container, { maxLength: 3 }),
         hostname: word,
         volumes: fc.array(fc.record({ name: word, source: volumeSource }, { requiredKeys: [] }), { maxLength: 2 }),
+        hostAliases: fc.array(
+          fc.record({ ip: fc.oneof(fc.constantFrom("10.0.0.5", "::1"), word), hostnames: words }, { requiredKeys: [] }),
+          { maxLength: 2 },
+        ),
         requireEnforcement: fc.boolean(),
         restartPolicy: fc.integer({ min: -1, max: 5 }),
         activeDeadlineSeconds: integer,
@@ -246,6 +250,7 @@ test("every field of the security context and of volumes keeps its value across 
         ],
         hostname: truth ? "ship" : "",
         requireEnforcement: truth,
+        hostAliases: truth ? [{ ip: "fd00::5", hostnames: ["db", "a.b"] }] : [],
         volumes: [
           { name: "data", emptyDir: truth ? { medium: "Memory", sizeLimit: 2 ** 53 - 1 } : {} },
           { name: "own", tmpfs: truth ? { mode: 0 } : { sizeLimit: 1 } },

@@ -65,6 +65,7 @@ export function renderInput(apps: readonly App[], { ambient = true, traits, sand
     pause: { id: "p".repeat(32), rootfs: "/var/lib/berth/pause" },
     places: new Map(named.map(({ name }) => [name, { id: name.padEnd(32, "0"), rootfs: `/var/lib/berth/rootfs/${name}` }])),
     volumes: new Map(request.spec.volumes.map(({ name }) => [name, `/var/lib/berth/volumes/${name}`])),
+    hosts: "/var/lib/berth/bundles/etc.hosts",
     namespaces: { net: "/run/berth/ns/net", ipc: "/run/berth/ns/ipc", uts: "/run/berth/ns/uts" },
     cgroup: "/berth.slice/sandbox",
     ...node,

@@ -82,6 +82,7 @@ test("the JSON names of a Sandbox are an interface", () => {
             "workingDir": "/tmp",
           },
         ],
+        "hostAliases": [],
         "hostname": "",
         "requireEnforcement": false,
         "restartPolicy": "RESTART_POLICY_NEVER",

@@ -168,6 +168,7 @@ async function inputOf(sandbox: TestSandbox, wanted: Document, adapter: RenderIn
         return [name, { id, rootfs: `${node.state}/containers/${id}/rootfs` }];
       }),
     ),
+    hosts: "",
     volumes: new Map([
       ["disk", `${node.state}/volumes/${sandbox.id}/disk`],
       ["memory", `${node.run}/v/${sandbox.id}/memory`],

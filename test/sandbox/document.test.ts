@@ -48,6 +48,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
   const common = {
     runtimeClassName: "gvisor",
     hostname: "h",
+    hostAliases: [{ ip: "fd00::5", hostnames: ["db", "db.example"] }],
     volumes: [
       { name: "data", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
       { name: "disk", emptyDir: {} },
@@ -152,7 +153,6 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     dnsPolicy: "ClusterFirst",
     enableServiceLinks: true,
     ephemeralContainers: [],
-    hostAliases: [],
     hostIPC: true,
     hostNetwork: false,
     hostPID: true,

@@ -1,12 +1,15 @@
 /** Mount points in root filesystems that hostile images and volumes would lead elsewhere. */
 
-import { existsSync, lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Violation } from "../../src/errors.ts";
 import { prepareMountPoints } from "../../src/sandbox/mounting.ts";
 import { refusal, requestOf } from "../bundle/rendering.ts";
 import { makeScratch } from "../support/scratch.ts";
+
+type Mounts = readonly (readonly [volume: string, mountPath: string])[];
+const ALIASES = [{ ip: "10.0.0.5", hostnames: ["db"] }];
 
 /** A root filesystem, two volumes of the node, and a folder that nobody may touch. */
 class Places implements Disposable {
@@ -15,19 +18,19 @@ class Places implements Disposable {
   readonly outside = this.#folder("outside");
   readonly volumes = new Map(["one", "two"].map((name) => [name, this.#folder(`volumes/${name}`)]));
 
-  prepare(mounts: readonly (readonly [volume: string, mountPath: string])[], adapter: "runsc" | "runc" = "runc"): void {
+  prepare(mounts: Mounts, adapter: "runsc" | "runc" = "runc", hostAliases: readonly object[] = []): void {
     const volumeMounts = mounts.map(([name, mountPath]) => ({ name, mountPath }));
     const volumes = [
       { name: "one", emptyDir: {} },
       { name: "two", emptyDir: { medium: "Memory" } },
       { name: "own", tmpfs: { mode: 0o711 } },
     ];
-    const { spec } = requestOf([{ volumeMounts }, { volumeMounts }], { volumes });
+    const { spec } = requestOf([{ volumeMounts }, { volumeMounts }], { volumes, hostAliases });
     prepareMountPoints({ spec, adapter, rootfs: new Map([["c0", this.rootfs]]), volumes: this.volumes });
   }
 
   /** The one violation. */
-  fault(...mounts: readonly (readonly [volume: string, mountPath: string])[]): Violation | undefined {
+  fault(...mounts: Mounts): Violation | undefined {
     return refusal(() => this.prepare(mounts)).detail.violations?.[0];
   }
 
@@ -170,4 +173,41 @@ test("a mount below a place that a link leads to is one in that volume", () => {
     ["one", "/link"],
   ]);
   expect([readdirSync(places.volumes.get("one") ?? ""), readdirSync(join(places.rootfs, "real"))]).toEqual([["inner"], []]);
+});
+
+test("/etc/hosts is made for aliases only; one that is there stays, also behind a link of the image", () => {
+  using places = new Places();
+  places.prepare([]);
+  expect(places.has("etc")).toBe(false);
+  places.prepare([], "runc", ALIASES);
+  expect(readFileSync(join(places.rootfs, "etc/hosts"), "utf8")).toBe("");
+  writeFileSync(join(places.rootfs, "etc/hosts"), "image");
+  places.prepare([], "runc", ALIASES);
+  expect(readFileSync(join(places.rootfs, "etc/hosts"), "utf8")).toBe("image");
+
+  using linked = new Places();
+  mkdirSync(join(linked.rootfs, "usr/etc"), { recursive: true });
+  linked.link("/usr/etc", "etc");
+  linked.prepare([], "runc", ALIASES);
+  expect(linked.has("usr/etc/hosts")).toBe(true);
+});
+
+test("/etc/hosts lies in the volume that is mounted at /etc", () => {
+  using places = new Places();
+  places.prepare([["one", "/etc"]], "runc", ALIASES);
+  expect(readdirSync(join(places.rootfs, "etc"))).toEqual([]);
+  expect(statSync(join(places.volumes.get("one") ?? "", "hosts")).isFile()).toBe(true);
+});
+
+test.each<readonly [string, (places: Places) => void, Mounts, RegExp]>([
+  ["a folder", ({ rootfs }) => mkdirSync(join(rootfs, "etc/hosts"), { recursive: true }), [], /is not a regular file/],
+  ["a link to nowhere", (places) => places.link("/nowhere", "etc"), [], /leads nowhere/],
+  ["a link to /proc", (places) => places.link("/proc", "etc"), [], /which lies in \/proc/],
+  ["a link into a mount", (places) => places.link("/data", "etc"), [["one", "/data"]], /in the way of the mount at \/data/],
+])("aliases are refused by name where /etc/hosts cannot be a file of its own: %s", (_what, make, mounts, rule) => {
+  using places = new Places();
+  mkdirSync(join(places.rootfs, "proc"));
+  make(places);
+  const [violation] = refusal(() => places.prepare(mounts, "runc", ALIASES)).detail.violations ?? [];
+  expect(violation).toMatchObject({ field: "spec.hostAliases", value: '"/etc/hosts"', rule: expect.stringMatching(rule) as string });
 });

@@ -56,6 +56,7 @@ test("the least that can be asked for, with all that it leaves out", () => {
       hostname: "",
       requireEnforcement: false,
       volumes: [],
+      hostAliases: [],
       restartPolicy: "Never",
     },
   });

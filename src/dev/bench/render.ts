@@ -41,6 +41,7 @@ function renderInput(): RenderInput {
     pause: { id: id("0"), rootfs: "/var/lib/berth/pause/rootfs" },
     places: new Map([["app", { id: id("1"), rootfs: `/var/lib/berth/containers/${id("1")}/rootfs` }]]),
     volumes: new Map(),
+    hosts: "/var/lib/berth/bundles/etc.hosts",
     namespaces: { net: "/run/berth/ns/0/net", ipc: "/run/berth/ns/0/ipc", uts: "/run/berth/ns/0/uts" },
     cgroup: `/berth.slice/${id("0")}`,
   };

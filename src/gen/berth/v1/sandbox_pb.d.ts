@@ -163,6 +163,13 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
   volumes: Volume[];
 
   /**
+   * Lines that /etc/hosts of every app has beside the usual ones. Without any the image's /etc/hosts stays.
+   *
+   * @generated from field: repeated berth.v1.HostAlias host_aliases = 7;
+   */
+  hostAliases: HostAlias[];
+
+  /**
    * Whether an app that ended runs again. Unspecified means NEVER.
    *
    * @generated from field: berth.v1.RestartPolicy restart_policy = 9;
@@ -203,6 +210,33 @@ export declare type SandboxSpec = Message<"berth.v1.SandboxSpec"> & {
  * Use `create(SandboxSpecSchema)` to create a new message.
  */
 export declare const SandboxSpecSchema: GenMessage<SandboxSpec>;
+
+/**
+ * HostAlias gives an address names in /etc/hosts.
+ *
+ * @generated from message berth.v1.HostAlias
+ */
+export declare type HostAlias = Message<"berth.v1.HostAlias"> & {
+  /**
+   * IPv4 or IPv6 address, without a zone.
+   *
+   * @generated from field: string ip = 1;
+   */
+  ip: string;
+
+  /**
+   * DNS names of it, in lower case; at least one.
+   *
+   * @generated from field: repeated string hostnames = 2;
+   */
+  hostnames: string[];
+};
+
+/**
+ * Describes the message berth.v1.HostAlias.
+ * Use `create(HostAliasSchema)` to create a new message.
+ */
+export declare const HostAliasSchema: GenMessage<HostAlias>;
 
 /**
  * Volume is something that containers of the sandbox may mount.
