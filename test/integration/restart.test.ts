@@ -291,7 +291,7 @@ describe("berthd killed in the middle", () => {
         expect(ended.status?.reason).toBe("ExitCodeLost");
         expect(ended.status?.containers[0]?.exitCode).toBeUndefined();
         const { stdout } = await node().berth("inspect", "unwatched");
-        expect(stdout).toMatch(/^app +UNKNOWN +unknown +ExitCodeLost /m);
+        expect(stdout).toMatch(/^app +UNKNOWN +unknown +0 +ExitCodeLost /m);
         const json = JSON.parse((await node().berth("inspect", id, "-o", "json")).stdout) as { status: { containers: object[] } };
         expect(json.status.containers[0]).not.toHaveProperty("exitCode");
       }
