@@ -29,6 +29,7 @@ import {
   type VolumeMountSchema,
   type VolumeSchema,
   RecursiveReadOnly,
+  MountPropagation,
 } from "../gen/berth/v1/sandbox_pb.js";
 import {
   type SandboxesGetRequest,
@@ -89,6 +90,8 @@ function volumeDocument({ name, source }: Volume): unknown {
     }
     case "tmpfs":
       return { name, tmpfs: set({ sizeLimit: source.value.sizeLimit, mode: source.value.mode }) };
+    case "hostPath":
+      return { name, hostPath: { path: source.value.path, type: source.value.type } };
     case undefined:
       return { name };
   }
@@ -108,8 +111,22 @@ const RECURSIVE = new Map<RecursiveReadOnly, ParsedMount["recursiveReadOnly"]>([
   [RecursiveReadOnly.ENABLED, "Enabled"],
 ]);
 
-function mountDocument({ name, mountPath, readOnly, recursiveReadOnly }: VolumeMount): unknown {
-  return { name, mountPath, readOnly, recursiveReadOnly: RECURSIVE.get(recursiveReadOnly) ?? recursiveReadOnly };
+/** Any other number is left to the parser, which refuses it by name. */
+const PROPAGATION = new Map<MountPropagation, ParsedMount["mountPropagation"]>([
+  [MountPropagation.UNSPECIFIED, undefined],
+  [MountPropagation.NONE, "None"],
+  [MountPropagation.HOST_TO_CONTAINER, "HostToContainer"],
+  [MountPropagation.BIDIRECTIONAL, "Bidirectional"],
+]);
+
+function mountDocument({ name, mountPath, readOnly, recursiveReadOnly, mountPropagation }: VolumeMount): unknown {
+  return set({
+    name,
+    mountPath,
+    readOnly,
+    recursiveReadOnly: RECURSIVE.get(recursiveReadOnly) ?? recursiveReadOnly,
+    mountPropagation: PROPAGATION.has(mountPropagation) ? PROPAGATION.get(mountPropagation) : mountPropagation,
+  });
 }
 
 function sandboxSecurityDocument(context: SandboxSecurityContext): unknown {
@@ -301,7 +318,8 @@ export function specMessage(spec: ParsedSpec): SandboxSpec {
   });
 }
 
-function volumeMessage({ name, emptyDir, tmpfs }: ParsedVolume): MessageInitShape<typeof VolumeSchema> {
+function volumeMessage({ name, emptyDir, tmpfs, hostPath }: ParsedVolume): MessageInitShape<typeof VolumeSchema> {
+  if (hostPath) return { name, source: { case: "hostPath", value: hostPath } };
   if (tmpfs) return { name, source: { case: "tmpfs", value: { sizeLimit: sizeText(tmpfs.sizeLimit), mode: tmpfs.mode } } };
   const medium = emptyDir?.medium === "Memory" ? StorageMedium.MEMORY : StorageMedium.UNSPECIFIED;
   return { name, source: { case: "emptyDir", value: { medium, sizeLimit: sizeText(emptyDir?.sizeLimit) } } };
@@ -309,9 +327,22 @@ function volumeMessage({ name, emptyDir, tmpfs }: ParsedVolume): MessageInitShap
 
 const sizeText = (bytes: number | undefined): string => (bytes === undefined ? "" : String(bytes));
 
-function mountMessage({ name, mountPath, readOnly, recursiveReadOnly }: ParsedMount): MessageInitShape<typeof VolumeMountSchema> {
+function mountMessage({
+  name,
+  mountPath,
+  readOnly,
+  recursiveReadOnly,
+  mountPropagation,
+}: ParsedMount): MessageInitShape<typeof VolumeMountSchema> {
   const [recursive] = [...RECURSIVE].findLast(([, text]) => text === recursiveReadOnly) ?? [];
-  return { name, mountPath, readOnly, recursiveReadOnly: recursive ?? RecursiveReadOnly.DISABLED };
+  const [propagation] = [...PROPAGATION].find(([, text]) => text === mountPropagation) ?? [];
+  return {
+    name,
+    mountPath,
+    readOnly,
+    recursiveReadOnly: recursive ?? RecursiveReadOnly.DISABLED,
+    mountPropagation: propagation ?? MountPropagation.UNSPECIFIED,
+  };
 }
 
 function securityMessage({

@@ -10,6 +10,13 @@ export function destinationFault(path: string): string | undefined {
 /** What the runtime mounts itself: whoever could mount over parts of these could take their masks away, or show a process another /proc. */
 const KERNEL_FOLDERS = ["/proc", "/sys", "/dev"];
 
+/** Why no path of the node that is there may be shown to a container; undefined when it may. `path` is absolute and clean. */
+export function hostPathFault(path: string): string | undefined {
+  if (path === "/") return "is the root folder, which has the kernel's folders in it";
+  const kept = ["/proc", "/sys"].find((folder) => path === folder || liesBelow(path, folder));
+  return kept === undefined ? undefined : `lies in ${kept}, by which the node's kernel is set`;
+}
+
 /** Without repeated and trailing slashes and "."; an absolute path that has no "..". */
 export function cleanPath(path: string): string {
   return `/${partsOf(path).join("/")}`;

@@ -5,7 +5,7 @@ import type { VolumeMount } from "../sandbox/volumes.ts";
 import { baselineMounts } from "./baseline.ts";
 import { type Capability, DEFAULT_CAPABILITIES, defaultCapabilitiesOf, finalCapabilities } from "./capabilities.ts";
 import { hostsMounts } from "./hosts.ts";
-import { appMounts, sharedMountAnnotations, volumeOf } from "./mounts.ts";
+import { appMounts, rootfsPropagation, sharedMountAnnotations, volumeKind, volumeOf } from "./mounts.ts";
 import type { OciConfig } from "./oci.ts";
 import { PAUSE_NAME } from "./pause.ts";
 import { leaves, pointerOf } from "./pointer.ts";
@@ -120,6 +120,7 @@ function mountOrigin(subject: Subject, [position, field, option]: readonly strin
   const ofMount = `${fieldOf(app)}.volumeMounts[${index}]`;
   const ofVolume = volumeField(spec, volumeMount);
   if (field === "destination") return byRequest(`${ofMount}.mountPath`);
+  if (field === "source" && volumeOf(spec, volumeMount).hostPath) return byRequest(`${ofVolume}.path`);
   if (field === "source" && mount.source !== mount.type) return placed(`where berth made ${ofVolume}`);
   return field === "options" ? optionOrigin(mount.options[Number(option)] ?? "", ofMount, ofVolume) : byRequest(ofVolume);
 }
@@ -127,7 +128,7 @@ function mountOrigin(subject: Subject, [position, field, option]: readonly strin
 /** Path of the volume's kind in the request. */
 function volumeField(spec: SandboxSpec, volumeMount: VolumeMount): string {
   const volume = volumeOf(spec, volumeMount);
-  return `spec.volumes[${spec.volumes.indexOf(volume)}].${volume.emptyDir ? "emptyDir" : "tmpfs"}`;
+  return `spec.volumes[${spec.volumes.indexOf(volume)}].${volumeKind(volume)}`;
 }
 
 function optionOrigin(option: string, ofMount: string, ofVolume: string): Found {
@@ -135,6 +136,9 @@ function optionOrigin(option: string, ofMount: string, ofVolume: string): Found 
     case "ro":
     case "rw":
       return byRequest(`${ofMount}.readOnly`);
+    case "rslave":
+    case "rshared":
+      return byRequest(`${ofMount}.mountPropagation`);
     case "rro":
       return byRequest(`${ofMount}.recursiveReadOnly`);
     case "size":
@@ -305,11 +309,19 @@ function linuxOrigin(subject: Subject, [field, ...rest]: readonly string[]): Fou
     case "maskedPaths":
     case "readonlyPaths":
       return byDefault(`kept from every container under a runtime ${kernelOf(subject)}`);
+    case "rootfsPropagation":
+      return subject.app && propagationOrigin(subject.app);
     case "seccomp":
       return subject.app && seccompOrigin(subject, subject.app, rest);
     default:
       return undefined;
   }
+}
+
+function propagationOrigin(app: App): Found {
+  const wanted = rootfsPropagation(app.spec).rootfsPropagation === "rshared" ? "Bidirectional" : "HostToContainer";
+  const index = app.spec.volumeMounts.findIndex(({ mountPropagation }) => mountPropagation === wanted);
+  return byRequest(`${fieldOf(app)}.volumeMounts[${index}].mountPropagation`);
 }
 
 function deviceOrigin(app: App, index: number): Found {

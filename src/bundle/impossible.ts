@@ -4,16 +4,22 @@ import { BerthError, type Violation } from "../errors.ts";
 import type { AdapterName } from "../runtime/runtime.ts";
 import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
 import { missingAppArmor, missingOnNode, type NodeGrants, rlimitCeiling } from "./enforcement.ts";
+import { liesBelow } from "./destinations.ts";
+import { HOSTS_PATH, needsHostsFile } from "./hosts.ts";
+import { volumeOf } from "./mounts.ts";
 import { askedCapabilities, effectiveSecurity, securityField } from "./security.ts";
 
 /** Throws NotEnforceable with every field. Without a node only the runtime's own ways count. */
 export function refuseImpossible(spec: SandboxSpec, adapter: AdapterName, node: NodeGrants | undefined): void {
   const violations = [
     ...sysctlsOfOwnKernel(spec, adapter),
+    ...socketsOfNode(spec, adapter),
     ...spec.containers.flatMap((container, index) => [
       ...lackingCapabilities(container, index, adapter, node),
       ...highRlimits(container, index, adapter, node),
       ...devicesOfOwnKernel(container, index, adapter),
+      ...propagationBeyond(spec, index, adapter),
+      ...withinHostPaths(spec, container, index),
       ...unmaskedProc(container, index, adapter),
       ...lackingAppArmor(spec, index, adapter, node),
     ]),
@@ -76,6 +82,63 @@ function highRlimits({ rlimits }: ContainerSpec, index: number, adapter: Adapter
         rule: `is above berthd's own hard limit of ${limit.type}, so ${adapter} cannot give it`,
         value: String(limit.hard),
         allowed: `at most ${highest}; else start berthd with a higher limit, or use runtime class runsc`,
+      },
+    ];
+  });
+}
+
+/** runsc opens none of the node's: only its own kernel's. */
+function socketsOfNode({ volumes }: SandboxSpec, adapter: AdapterName): Violation[] {
+  return volumes.flatMap(({ hostPath }, index) => {
+    const ofNode = ["Socket", "CharDevice", "BlockDevice"].includes(hostPath?.type ?? "");
+    if (adapter !== "runsc" || hostPath === undefined || !ofNode) return [];
+    return [
+      {
+        field: `spec.volumes[${index}].hostPath.type`,
+        rule: "is what runsc lets no container at",
+        value: hostPath.type,
+        allowed: "Directory or File, or a runtime class of runc or crun",
+      },
+    ];
+  });
+}
+
+/** runsc has none; for runc and crun it is that of the node's kernel. */
+function propagationBeyond(spec: SandboxSpec, index: number, adapter: AdapterName): Violation[] {
+  const { volumeMounts = [], securityContext } = spec.containers[index] ?? {};
+  return volumeMounts.flatMap((volumeMount, position): Violation[] => {
+    const { mountPropagation = "None" } = volumeMount;
+    const field = `spec.containers[${index}].volumeMounts[${position}].mountPropagation`;
+    const refused = (rule: string, allowed: string): Violation[] => [{ field, rule, value: mountPropagation, allowed }];
+    if (mountPropagation === "None") return [];
+    if (adapter === "runsc")
+      return refused("is not possible under runsc, which has mounts of its own", "None, or a runtime class of runc or crun");
+    if (!volumeOf(spec, volumeMount).hostPath) return refused("is only possible for a host path", "None");
+    if (mountPropagation === "Bidirectional" && securityContext?.privileged !== true)
+      return refused("is only for a privileged container", "None or HostToContainer");
+    return [];
+  });
+}
+
+/** The mount point would have to be made on the node. */
+function withinHostPaths(spec: SandboxSpec, { volumeMounts }: ContainerSpec, index: number): Violation[] {
+  const ofNode = volumeMounts.filter((volumeMount) => volumeOf(spec, volumeMount).hostPath);
+  const points = [
+    ...volumeMounts.map(({ mountPath }, position) => ({
+      mountPath,
+      field: `spec.containers[${index}].volumeMounts[${position}].mountPath`,
+    })),
+    ...(needsHostsFile(spec) ? [{ mountPath: HOSTS_PATH, field: "spec.hostAliases" }] : []),
+  ];
+  return points.flatMap(({ mountPath, field }) => {
+    const outer = ofNode.find((other) => liesBelow(mountPath, other.mountPath));
+    if (!outer) return [];
+    return [
+      {
+        field,
+        rule: `lies in the host path at ${outer.mountPath}, where berth makes no mount point`,
+        value: mountPath,
+        allowed: "a path outside of it, or the host path elsewhere",
       },
     ];
   });

@@ -5,7 +5,7 @@ import type { ContainerSpec, SandboxSpec } from "../sandbox/spec.ts";
 import type { Volume, VolumeMount } from "../sandbox/volumes.ts";
 import { BerthError, type Violation } from "../errors.ts";
 import type { EnforcementEntry, EnforcementTraits } from "./enforcement.ts";
-import { isInSandbox, volumeOf } from "./mounts.ts";
+import { isInSandbox, volumeKind, volumeOf } from "./mounts.ts";
 
 type Fate = Pick<EnforcementEntry, "enforced" | "mechanism" | "note">;
 
@@ -19,10 +19,10 @@ export interface MountReportInput {
 /** About the volumes themselves. */
 export function volumeEnforcement(input: MountReportInput): EnforcementEntry[] {
   return input.spec.volumes.flatMap((volume, index) => {
-    const about = { container: "", property: `volumes[${index}].${volume.emptyDir ? "emptyDir" : "tmpfs"}` };
+    const about = { container: "", property: `volumes[${index}].${volumeKind(volume)}` };
     const sizeLimit = (volume.emptyDir ?? volume.tmpfs)?.sizeLimit;
     return [
-      { ...about, requested: volume.emptyDir?.medium || volume.name, ...volumeFate(input, volume) },
+      { ...about, requested: volume.emptyDir?.medium || volume.hostPath?.path || volume.name, ...volumeFate(input, volume) },
       ...(sizeLimit === undefined
         ? []
         : [{ container: "", property: `${about.property}.sizeLimit`, requested: String(sizeLimit), ...sizeFate(volume) }]),
@@ -31,12 +31,15 @@ export function volumeEnforcement(input: MountReportInput): EnforcementEntry[] {
 }
 
 function volumeFate({ adapter }: MountReportInput, volume: Volume): Fate {
+  if (volume.hostPath) return { enforced: true, mechanism: "bound from the node", note: adapter === "runsc" ? SOCKETS_OF_NODE : "" };
   if (volume.tmpfs) return { enforced: true, mechanism: "a tmpfs of each container's own", note: "" };
   if (isInSandbox(volume, adapter)) return { enforced: true, mechanism: "one tmpfs in the sandbox's own kernel", note: "" };
   if (volume.emptyDir?.medium === "Memory") return { enforced: true, mechanism: "one tmpfs on the node", note: "" };
   const ofOwnKernel = "a FIFO or socket in it is not seen by other containers: use medium: Memory for these";
   return { enforced: true, mechanism: "a folder on the node's disk", note: adapter === "runsc" ? ofOwnKernel : "" };
 }
+
+const SOCKETS_OF_NODE = "nobody is reached by a socket, FIFO or device of it: runsc opens none of the node's";
 
 function sizeFate({ emptyDir }: Volume): Fate {
   if (emptyDir?.medium !== "") return { enforced: true, mechanism: "size of the tmpfs", note: "" };
@@ -56,13 +59,27 @@ export function mountEnforcement(input: MountReportInput, container: ContainerSp
       requested,
       ...fate,
     });
-    const { readOnly, recursiveReadOnly } = volumeMount;
+    const { readOnly, recursiveReadOnly, mountPropagation = "None" } = volumeMount;
     return [
       ...(readOnly ? [entry("readOnly", "true", { enforced: true, mechanism: kernelOf(input), note: "" })] : []),
       ...(recursiveReadOnly === "Disabled" ? [] : [entry("recursiveReadOnly", recursiveReadOnly, recursiveFate(input, volumeMount))]),
+      ...(mountPropagation === "None"
+        ? []
+        : [
+            entry("mountPropagation", mountPropagation, {
+              enforced: true,
+              mechanism: kernelOf(input),
+              note: PROPAGATION_NOTES[mountPropagation],
+            }),
+          ]),
     ];
   });
 }
+
+const PROPAGATION_NOTES = {
+  HostToContainer: "",
+  Bidirectional: "mounts that the container makes on the node and leaves there outlive the sandbox",
+} as const;
 
 const kernelOf = ({ adapter }: MountReportInput): string => (adapter === "runsc" ? "the sandbox's own kernel" : "the host's kernel");
 

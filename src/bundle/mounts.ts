@@ -31,6 +31,16 @@ export function byDepth(volumeMounts: readonly VolumeMount[]): { volumeMount: Vo
     .sort((one, other) => depth(one.volumeMount) - depth(other.volumeMount));
 }
 
+/** What a volume is. The parser knows that it is one thing. */
+export function volumeKind(volume: Volume): VolumeKind {
+  const kind = VOLUME_KINDS.find((candidate) => volume[candidate] !== undefined);
+  if (kind === undefined) throw new Error(`the volume ${volume.name} has no kind`);
+  return kind;
+}
+
+const VOLUME_KINDS = ["emptyDir", "tmpfs", "hostPath"] as const satisfies readonly (keyof Volume)[];
+type VolumeKind = (typeof VOLUME_KINDS)[number];
+
 /** The volume that a mount names. The parser knows that there is one. */
 export function volumeOf(spec: SandboxSpec, { name }: VolumeMount): Volume {
   const volume = spec.volumes.find((candidate) => candidate.name === name);
@@ -53,7 +63,21 @@ function mountOf(volume: Volume, volumeMount: VolumeMount, adapter: AdapterName,
   if (isInSandbox(volume, adapter)) return { destination, type: "tmpfs", source, options: [access] };
   // What a runtime does not know of these it ignores, so "ro" stands beside "rro".
   const recursive = adapter !== "runsc" && volumeMount.recursiveReadOnly !== "Disabled" ? ["rro"] : [];
-  return { destination, type: "bind", source, options: ["rbind", access, ...recursive, "rprivate"] };
+  return {
+    destination,
+    type: "bind",
+    source,
+    options: ["rbind", access, ...recursive, PROPAGATION[volumeMount.mountPropagation ?? "None"]],
+  };
+}
+
+const PROPAGATION = { None: "rprivate", HostToContainer: "rslave", Bidirectional: "rshared" } as const;
+
+/** linux.rootfsPropagation: what the runtime makes of the mounts that it binds from, of which none must cut the container off. */
+export function rootfsPropagation({ volumeMounts }: ContainerSpec): { rootfsPropagation?: "rshared" | "rslave" } {
+  const asked = volumeMounts.map(({ mountPropagation }) => mountPropagation);
+  if (asked.includes("Bidirectional")) return { rootfsPropagation: "rshared" };
+  return asked.includes("HostToContainer") ? { rootfsPropagation: "rslave" } : {};
 }
 
 function tmpfsOptions({ sizeLimit, mode }: TmpfsVolume): string[] {

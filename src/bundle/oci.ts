@@ -219,6 +219,8 @@ const linux = z.strictObject({
   /** "Linux: Readonly Paths". */
   readonlyPaths: z.array(cleanPath).exactOptional(),
   seccomp: ociSeccomp.exactOptional(),
+  /** "Linux: Rootfs Mount Propagation". Absent: slave. */
+  rootfsPropagation: z.enum(["rshared", "rslave"]).exactOptional(),
 });
 
 const ociConfig = z.strictObject({

@@ -16,7 +16,7 @@ import {
   sandboxEnforcement,
 } from "./enforcement.ts";
 import { mountEnforcement, refuseImpossibleMounts, volumeEnforcement } from "./mount-enforcement.ts";
-import { appMounts, sharedMountAnnotations, type VolumePlaces } from "./mounts.ts";
+import { appMounts, rootfsPropagation, sharedMountAnnotations, type VolumePlaces } from "./mounts.ts";
 import { hostnameOf, hostsMounts } from "./hosts.ts";
 import { configJson, type OciConfig, type OciLinux, type OciSeccomp, SECCOMP_ACTIONS } from "./oci.ts";
 import { refuseImpossible } from "./impossible.ts";
@@ -201,6 +201,7 @@ function renderApp(
         renderDevices(container.devices, input.devices),
       ),
       ...(seccomp ? { seccomp } : {}),
+      ...rootfsPropagation(container),
     },
   };
   const { adapter, traits, node } = input;

@@ -70,6 +70,21 @@ export function listMounts(under: string): string[] {
   return [...new Set(points)].sort((a, b) => depth(b) - depth(a));
 }
 
+/** What becomes of mounts that are made later beside `path`, which is real: of the mount that it lies in. */
+export function propagationAt(path: string): { readonly isShared: boolean; readonly isSlave: boolean } {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const point = (line: string): string => unescapeMountPath(line.split(" ")[4] ?? "");
+  const lies = (at: string): boolean => at === "/" || path === at || path.startsWith(`${at}/`);
+  // Of two at one point the later one covers the other.
+  const around = lines
+    .filter((line) => line !== "" && lies(point(line)))
+    .reduce((best, line) => (point(line).length >= point(best).length ? line : best));
+  const [, , , , , , ...fields] = around.split(" ");
+  const optional = fields.slice(0, fields.indexOf("-"));
+  const has = (tag: string): boolean => optional.some((field) => field.startsWith(`${tag}:`));
+  return { isShared: has("shared"), isSlave: has("master") };
+}
+
 /** Reads \040 and the like, which stand for blanks, tabs, line ends and backslashes in /proc/self/mountinfo. */
 export function unescapeMountPath(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));

@@ -101,6 +101,12 @@ export function admitUsers(admitted: AdmittedRequest, images: ReadonlyMap<string
   if (violations.length > 0) throw policyRefused(violations);
 }
 
+/** Holds where the host paths of the spec really are against the limits. `spec` is the request's with the real paths. Throws PolicyRefused. */
+export function admitHostPaths({ policy, runtimeClass }: AdmittedRequest, spec: SandboxSpec): void {
+  const violations = limitViolations("hostPaths", limitOf(policy, runtimeClass, "hostPaths"), { spec, runtimeClass, users: undefined });
+  if (violations.length > 0) throw policyRefused(violations);
+}
+
 function userOf(spec: SandboxSpec, name: string, images: ReadonlyMap<string, ImageOfPolicy>): OciUser {
   const container = spec.containers.find((entry) => entry.name === name);
   const image = images.get(name);

@@ -9,6 +9,8 @@
 import * as z from "zod";
 import type { Isolation } from "../bundle/baseline.ts";
 import { type Capability, defaultCapabilitiesOf } from "../bundle/capabilities.ts";
+import { cleanPath, hostPathFault, liesBelow } from "../bundle/destinations.ts";
+import { volumeKind } from "../bundle/mounts.ts";
 import type { OciUser } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import { SAFE_SYSCTLS } from "../bundle/sysctls.ts";
@@ -37,6 +39,16 @@ export interface LimitValues {
   readonly procMount: readonly ("Default" | "Unmasked")[];
   readonly sysctls: readonly string[];
   readonly devices: readonly string[];
+  readonly volumes: readonly string[];
+  readonly hostPaths: readonly AllowedHostPath[];
+}
+
+/** A path of the node that volumes may show, with all below it. */
+export interface AllowedHostPath {
+  /** Absolute and clean. */
+  readonly path: string;
+  /** Whether every mount of it must be read-only. */
+  readonly readOnly: boolean;
 }
 
 export type LimitName = keyof LimitValues;
@@ -86,6 +98,15 @@ const ANY_ID: readonly IdRange[] = [{ min: 0, max: MAX_ID }];
 /** Texts in which * stands for anything. */
 const patterns = z.array(z.string().min(1, { error: "is empty" }));
 const ANYTHING: readonly string[] = ["*"];
+
+const HOST_PATH = "a path below /, without '..', and not in /proc and /sys";
+const hostPath = z
+  .string()
+  .refine((path) => path.startsWith("/") && !path.split("/").includes("..") && hostPathFault(cleanPath(path)) === undefined, {
+    error: "is not a path that a hostPath may have",
+    params: { allowed: HOST_PATH },
+  })
+  .transform(cleanPath);
 
 const profilePatterns = (kind: string, local: string) =>
   z.array(
@@ -262,6 +283,31 @@ export const LIMITS: { readonly [Name in LimitName]: Limit<LimitValues[Name]> } 
         ),
       ),
   },
+  volumes: {
+    about: "the kinds of volume that a sandbox may have",
+    schema: z.array(z.enum(["emptyDir", "tmpfs", "image", "hostPath"], { error: "is not a kind of volume" })),
+    builtIn: everywhere(["emptyDir", "tmpfs", "image"]),
+    allowed: listed,
+    exceeding: ({ spec }, allowed) =>
+      ofEach(spec.volumes, (volume, index) => {
+        const kind = volumeKind(volume);
+        return allowed.includes(kind) ? [] : [{ field: `spec.volumes[${index}].${kind}`, value: kind }];
+      }),
+  },
+  hostPaths: {
+    about:
+      "the files and folders of the host, each with all below it, that a `hostPath` may show where `volumes` allows that kind: `path`, and `readOnly` for what every mount must say `readOnly: true` of; held against the path itself and against where its symbolic links lead",
+    schema: z.array(z.strictObject({ path: hostPath, readOnly: z.boolean().prefault(false) })),
+    builtIn: everywhere([]),
+    allowed: (paths) => listed(paths.map(({ path, readOnly }) => `${path}${readOnly ? " (read-only)" : ""}`)),
+    exceeding: ({ spec }, allowed) =>
+      ofEach(spec.volumes, ({ name, hostPath: asked }, index) => {
+        if (!asked) return [];
+        const covering = allowed.filter(({ path }) => asked.path === path || liesBelow(asked.path, path));
+        if (covering.length === 0) return [{ field: `spec.volumes[${index}].hostPath.path`, value: asked.path }];
+        return covering.every(({ readOnly }) => readOnly) ? writableMounts(spec, name) : [];
+      }),
+  },
 };
 
 /** In the order of the docs. */
@@ -277,6 +323,15 @@ export function isEveryId(ranges: readonly IdRange[]): boolean {
 
 function ofEach<Entry>(entries: readonly Entry[], look: (entry: Entry, index: number) => Excess[]): Excess[] {
   return entries.flatMap(look);
+}
+
+/** Mounts of a volume that are not read-only. */
+function writableMounts({ containers }: SandboxSpec, volume: string): Excess[] {
+  return ofEach(containers, ({ volumeMounts }, index) =>
+    ofEach(volumeMounts, ({ name, readOnly }, position) =>
+      name !== volume || readOnly ? [] : [{ field: `spec.containers[${index}].volumeMounts[${position}].readOnly`, value: false }],
+    ),
+  );
 }
 
 /** Profiles of the sandbox and of its containers that no pattern matches. */

@@ -15,12 +15,13 @@ import type { PinnedImage, UserDatabase } from "../image/image.ts";
 import { readUserDatabase, readUserDatabaseOfLayout } from "../image/users.ts";
 import { writeFileAtomic } from "../host/files.ts";
 import { launchMonitor } from "../monitor/conmon.ts";
-import { type AdmittedRequest, admitUsers, dependingOnImages } from "../policy/admission.ts";
+import { type AdmittedRequest, admitHostPaths, admitUsers, dependingOnImages } from "../policy/admission.ts";
 import { COMMAND_TIMEOUT_MS, isCommandFault } from "../runtime/oci-cli.ts";
 import { runtimeFor } from "../runtime/registry.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { ResolvedRuntime, Runtime } from "../runtime/runtime.ts";
 import { admitAgain } from "./admit.ts";
 import { readDevices } from "./devices.ts";
+import { type HostPaths, readHostPaths, requireUnmoved, withRealPaths } from "./host-paths.ts";
 import { makeVolumes, prepareMountPoints, volumePlaces } from "./mounting.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { allContainers, type ContainerRecord, OF_A_RUN, type SandboxRecord } from "./record.ts";
@@ -48,10 +49,14 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   const seccompProfiles = await operation.step("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
   const devices = await operation.step("devices", () => readDevices(record.spec));
   const images = await operation.step("image", () => findImages(record, findImage));
-  const users = await operation.step("policy", () => admitUsersOf(admitted, images));
+  const { hostPaths, users } = await operation.step("policy", async () => ({
+    hostPaths: admittedHostPaths(admitted, record, resolved),
+    users: await admitUsersOf(admitted, images),
+  }));
   const layers = await operation.step("unpack", () => unpackLayers(rooms, images));
 
   record.runtime = resolved;
+  record.hostPaths = hostPaths;
   forgetLastRun(record);
   record.activeSince = operation.record.startedAt;
   moveTo(record, "CREATING");
@@ -87,6 +92,13 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
 
   record.startedAt = new Date().toISOString();
   moveTo(record, "RUNNING");
+}
+
+/** Refuses what symbolic links make of them too. */
+function admittedHostPaths(admitted: AdmittedRequest, { spec }: SandboxRecord, { traits }: ResolvedRuntime): HostPaths {
+  const paths = readHostPaths(spec, traits);
+  admitHostPaths(admitted, withRealPaths(spec, paths));
+  return paths;
 }
 
 async function clear(rooms: Rooms, live: Live): Promise<void> {
@@ -186,6 +198,7 @@ function mountRootfs(rooms: Rooms, record: SandboxRecord, layers: ReadonlyMap<st
 /** Each time before a runtime sees the containers: what ran before may have put links in the way. */
 export function makeMountPoints(rooms: Rooms, record: SandboxRecord, containers: readonly ContainerRecord[]): void {
   if (!record.runtime) throw new Error("the runtime is resolved before mount points are made");
+  requireUnmoved(record.spec, record.hostPaths ?? {});
   const rootfs = new Map(containers.map(({ id, name }) => [name, rooms.rootfs.path(id)]));
   prepareMountPoints({ spec: record.spec, adapter: record.runtime.adapter, rootfs, volumes: volumePlaces(rooms.paths, record) });
 }

@@ -1,5 +1,6 @@
 /** Makes the volumes of a sandbox and the places in its containers where they are mounted. */
 
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { destinationFault, liesBelow } from "../bundle/destinations.ts";
 import { byDepth, isInSandbox, memoryOptions, type VolumePlaces, volumeOf } from "../bundle/mounts.ts";
@@ -9,18 +10,22 @@ import { ensureDirInRoot, ensureFileInRoot, FileInRootError } from "../host/file
 import type { NodePaths } from "../paths.ts";
 import type { AdapterName } from "../runtime/runtime.ts";
 import type { SandboxVolumes } from "../volume/volumes.ts";
+import type { HostPaths } from "./host-paths.ts";
 import type { ContainerSpec, SandboxSpec } from "./spec.ts";
 
 /** A sandbox whose volumes are meant. */
 interface Subject {
   readonly id: string;
   readonly spec: SandboxSpec;
+  /** Absent: each as it was asked for. */
+  readonly hostPaths?: HostPaths | undefined;
 }
 
-/** Where volumes stand on the node: said by ids alone, so that rendering offline says the same. */
-export function volumePlaces(paths: NodePaths, { id, spec }: Subject): VolumePlaces {
+/** Where volumes stand on the node: but for host paths said by ids alone, so that rendering offline says the same. */
+export function volumePlaces(paths: NodePaths, { id, spec, hostPaths = {} }: Subject): VolumePlaces {
   return new Map(
-    spec.volumes.flatMap(({ name, emptyDir }) => {
+    spec.volumes.flatMap(({ name, emptyDir, hostPath }) => {
+      if (hostPath) return [[name, hostPaths[name] ?? hostPath.path] as const];
       if (!emptyDir) return [];
       return [[name, join(emptyDir.medium === "Memory" ? paths.volumeMounts(id) : paths.volumes(id), name)] as const];
     }),
@@ -71,8 +76,10 @@ function prepareOf({ spec, adapter, volumes }: MountPointInput, container: Conta
     const refuse = refuseAt(`${field}.volumeMounts[${index}].mountPath`, path, "a path that no symbolic link leads elsewhere");
     const volume = volumeOf(spec, volumeMount);
     const source = isInSandbox(volume, adapter) ? undefined : volumes.get(volume.name);
+    const isFile = volume.hostPath !== undefined && source !== undefined && !statSync(source).isDirectory();
     // runc gives a tmpfs the mode of the folder that it covers.
-    const real = preparePoint(rootfs, { path, ensure: folder(volume.tmpfs?.mode) }, covered, refuse);
+    const ensure = isFile ? ensureFileInRoot : folder(volume.tmpfs?.mode);
+    const real = preparePoint(rootfs, { path, ensure }, covered, refuse);
     covered.push({ path, asked: path, source }, ...(real === path ? [] : [{ path: real, asked: path, source }]));
   }
   if (!needsHostsFile(spec)) return;

@@ -16,13 +16,14 @@ import { toBerthError } from "../errors.ts";
 import { parseImageConfig, resolveImage } from "../image/layout.ts";
 import { readUserDatabaseOfLayout } from "../image/users.ts";
 import { NodePaths } from "../paths.ts";
-import { admitUsers } from "../policy/admission.ts";
+import { admitHostPaths, admitUsers } from "../policy/admission.ts";
 import { withDefaultCapabilities, withoutDefaults } from "../policy/defaults.ts";
 import type { NodePolicy } from "../policy/policy.ts";
 import { traitsOfVersion } from "../runtime/probe.ts";
 import { findClass } from "../runtime/registry.ts";
 import { admitRequest } from "./admit.ts";
 import { readDevices } from "./devices.ts";
+import { readHostPaths, withRealPaths } from "./host-paths.ts";
 import { volumePlaces } from "./mounting.ts";
 import { nodeArchitecture } from "./node-architecture.ts";
 import { readSeccompProfiles } from "./seccomp-profiles.ts";
@@ -64,6 +65,9 @@ export async function renderOffline(wanted: SandboxRequest, options: OfflineOpti
   const { adapter, version = ASSUMED_RUNSC } = findClass(options.config, request.spec.runtimeClassName);
   const seccompProfiles = readSeccompProfiles(request.spec, options.config.seccompProfileDir);
   const devices = readDevices(request.spec);
+  // Elsewhere than on a node of its own, a manifest is rendered with the paths that it names.
+  const hostPaths = options.traitsOf && readHostPaths(request.spec, { hideUnifiedCgroup: false });
+  if (admitted && hostPaths) admitHostPaths(admitted, withRealPaths(request.spec, hostPaths));
   const images = new Map<string, RenderImage>();
   for (const container of request.spec.containers) images.set(container.name, await imageOf(container, options.imageConfigs));
   if (admitted) admitUsers(admitted, images);
@@ -80,7 +84,7 @@ export async function renderOffline(wanted: SandboxRequest, options: OfflineOpti
     devices,
     architecture: options.architecture ?? nodeArchitecture(),
     pause: { id: pause, rootfs: DEFAULT_PATHS.pauseRootfs },
-    volumes: volumePlaces(DEFAULT_PATHS, { id: pause, spec: request.spec }),
+    volumes: volumePlaces(DEFAULT_PATHS, { id: pause, spec: request.spec, hostPaths }),
     hosts: DEFAULT_PATHS.hosts(pause),
     places: new Map(request.spec.containers.map(({ name }, index) => [name, place(placeholderId(index + 1))])),
     namespaces: { net: namespace(pause, "net"), ipc: namespace(pause, "ipc"), uts: namespace(pause, "uts") },

@@ -66,17 +66,25 @@ const POD_SECURITY_CONTEXT: ObjectFields = {
 const ENV_VAR: ObjectFields = { implemented: { name: "as it is", value: "as it is" }, later: ["valueFrom"] };
 
 const VOLUME_MOUNT: ObjectFields = {
-  implemented: { name: "as it is", mountPath: "as it is", readOnly: "as it is", recursiveReadOnly: "as it is" },
-  later: words("mountPropagation subPath subPathExpr"),
+  implemented: {
+    name: "as it is",
+    mountPath: "as it is",
+    readOnly: "as it is",
+    recursiveReadOnly: "as it is",
+    mountPropagation: "as it is",
+  },
+  later: words("subPath subPathExpr"),
 };
 
 const EMPTY_DIR: ObjectFields = { implemented: { medium: "as it is", sizeLimit: "as it is" }, later: [] };
 
+const HOST_PATH: ObjectFields = { implemented: { path: "as it is", type: "as it is" }, later: [] };
+
 const VOLUME: ObjectFields = {
-  implemented: { name: "as it is", emptyDir: EMPTY_DIR },
+  implemented: { name: "as it is", emptyDir: EMPTY_DIR, hostPath: HOST_PATH },
   later: words(`
     awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker
-    gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
+    gcePersistentDisk gitRepo glusterfs image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
     projected quobyte rbd scaleIO secret storageos vsphereVolume
   `),
 };

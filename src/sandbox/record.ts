@@ -113,6 +113,8 @@ export interface SandboxRecord {
   expiresAt?: string;
   /** The one that runs. */
   operation?: OperationRecord;
+  /** Real paths of the host paths of the run that is or was last, by name of the volume. */
+  hostPaths?: Record<string, string>;
   /** Absent until the runtime class was resolved. */
   runtime?: ResolvedRuntime;
   pause: ContainerRecord;

@@ -50,6 +50,10 @@ const volumeSource = fc.oneof(
     case: fc.constant("tmpfs"),
     value: fc.record({ sizeLimit: size, mode: fc.integer({ min: 0, max: 2000 }) }, { requiredKeys: [] }),
   }),
+  fc.record({
+    case: fc.constant("hostPath"),
+    value: fc.record({ path: word, type: fc.oneof(word, fc.constant("File")) }, { requiredKeys: [] }),
+  }),
 );
 const container = fc.record(
   {
@@ -69,7 +73,13 @@ const container = fc.record(
     workingDir: word,
     volumeMounts: fc.array(
       fc.record(
-        { name: word, mountPath: word, readOnly: fc.boolean(), recursiveReadOnly: fc.integer({ min: -1, max: 4 }) },
+        {
+          name: word,
+          mountPath: word,
+          readOnly: fc.boolean(),
+          recursiveReadOnly: fc.integer({ min: -1, max: 4 }),
+          mountPropagation: fc.integer({ min: -1, max: 4 }),
+        },
         { requiredKeys: [] },
       ),
       { maxLength: 2 },
@@ -230,7 +240,8 @@ test("every field of the security context and of volumes keeps its value across 
                 readOnly: true,
                 recursiveReadOnly: truth ? "Enabled" : "IfPossible",
               },
-              { name: "own", mountPath: "/own", readOnly: truth },
+              { name: "own", mountPath: "/own", readOnly: truth, mountPropagation: truth ? "None" : "HostToContainer" },
+              { name: "host", mountPath: "/host", ...(truth ? { mountPropagation: "Bidirectional" } : {}) },
             ],
             rlimits: [
               { type: "RLIMIT_CORE", soft: 0, hard: truth ? "unlimited" : 0 },
@@ -254,6 +265,7 @@ test("every field of the security context and of volumes keeps its value across 
         volumes: [
           { name: "data", emptyDir: truth ? { medium: "Memory", sizeLimit: 2 ** 53 - 1 } : {} },
           { name: "own", tmpfs: truth ? { mode: 0 } : { sizeLimit: 1 } },
+          { name: "host", hostPath: { path: "/srv", ...(truth ? { type: "Socket" } : {}) } },
         ],
         restartPolicy: truth ? "Always" : "OnFailure",
         activeDeadlineSeconds: truth ? 1 : 2_147_483_647,

@@ -69,6 +69,16 @@ test("a mount is explained by the fields of its volumeMount and volume, and a sh
   expect(pause.get("/annotations/io.kubernetes.cri.sandbox-id")).toContain("placement: ");
 });
 
+test("a host path and its propagation are explained by the request", () => {
+  const volumes = [{ name: "host", hostPath: { path: "/srv" } }];
+  const volumeMounts = [{ name: "host", mountPath: "/host", mountPropagation: "HostToContainer" }];
+  const found = originsOf(renderInput([{ container: { volumeMounts } }], { sandbox: { volumes } }));
+  expect(["/mounts/7/source", "/mounts/7/options/2", "/linux/rootfsPropagation"].map((pointer) => found.get(pointer))).toEqual([
+    "request: spec.volumes[0].hostPath.path",
+    ...Array.from({ length: 2 }, () => "request: spec.containers[0].volumeMounts[0].mountPropagation"),
+  ]);
+});
+
 const explained = (app: App, node: Node = {}) => originsOf(renderInput([app], { digest: DIGEST, ...node }));
 
 test("every leaf of every golden bundle has one origin", async () => {

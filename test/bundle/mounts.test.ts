@@ -91,3 +91,61 @@ test("each volume and what is asked of a mount has an entry; a limit on disk is 
     "sandbox: volumes[0].emptyDir.sizeLimit 5000 is not effective: nothing limits a folder on the node's disk yet; use medium: Memory, or leave the limit out",
   ]);
 });
+
+const HOST = { name: "host", hostPath: { path: "/srv/data" } };
+const OF_HOST = { volumes: [...VOLUMES, HOST] };
+const onHost = (more: object = {}, name = "host") => ({ container: { volumeMounts: [at(name, "/host", more)] } });
+
+test.each(ADAPTERS)("%s: a host path is bound from where it stands on the node", (adapter) => {
+  const { mounts, linux } = renderApp(onHost({ readOnly: true }), { adapter, sandbox: OF_HOST });
+  expect(mounts.at(-1)).toEqual({
+    ...{ destination: "/host", type: "bind", source: "/var/lib/berth/volumes/host" },
+    options: ["rbind", "ro", "rprivate"],
+  });
+  expect(linux).not.toHaveProperty("rootfsPropagation");
+});
+
+test.each(["runc", "crun"] as const)("%s: propagation is of the mount and of what it is bound from", (adapter) => {
+  const rendered = (mountPropagation: string) => {
+    const app = { container: { ...onHost({ mountPropagation }).container, securityContext: { privileged: true } } };
+    const { mounts, linux } = renderApp(app, { adapter, sandbox: OF_HOST });
+    return [mounts.at(-1)?.options.at(-1), linux.rootfsPropagation];
+  };
+  expect(["None", "HostToContainer", "Bidirectional"].map(rendered)).toEqual([
+    ["rprivate", undefined],
+    ["rslave", "rslave"],
+    ["rshared", "rshared"],
+  ]);
+});
+
+test.each([
+  ["runsc", onHost({ mountPropagation: "HostToContainer" }), "mountPropagation"],
+  ["runsc", onHost({ mountPropagation: "Bidirectional" }), "mountPropagation"],
+  ["runc", onHost({ mountPropagation: "Bidirectional" }), "mountPropagation"],
+  ["crun", onHost({ mountPropagation: "HostToContainer" }, "disk"), "mountPropagation"],
+] as const)("%s: what cannot propagate is refused: %j", (adapter, app, field) => {
+  expect(refusal(() => renderApps([app], { adapter, sandbox: OF_HOST }))).toMatchObject({
+    reason: "NotEnforceable",
+    detail: { violations: [{ field: `spec.containers[0].volumeMounts[0].${field}`, allowed: expect.stringContaining("None") as string }] },
+  });
+});
+
+test("a mount below a host path is refused: its mount point would be made on the node", () => {
+  const app = { container: { volumeMounts: [at("own", "/host/a"), at("host", "/host"), at("disk", "/hosted")] } };
+  expect(refusal(() => renderApps([app], { sandbox: OF_HOST })).detail.violations).toMatchObject([
+    { field: "spec.containers[0].volumeMounts[0].mountPath", value: "/host/a" },
+  ]);
+  const etc = { container: { volumeMounts: [at("host", "/etc")] } };
+  const sandbox = { ...OF_HOST, hostAliases: [{ ip: "10.0.0.1", hostnames: ["db"] }] };
+  expect(refusal(() => renderApps([etc], { sandbox })).detail.violations).toMatchObject([
+    { field: "spec.hostAliases", value: "/etc/hosts" },
+  ]);
+});
+
+test.each(["Socket", "CharDevice", "BlockDevice"])("runsc opens no %s of the node: refused", (type) => {
+  const sandbox = { volumes: [{ name: "host", hostPath: { path: "/srv/x", type } }] };
+  expect(refusal(() => renderApps([onHost()], { adapter: "runsc", sandbox })).detail.violations).toMatchObject([
+    { field: "spec.volumes[0].hostPath.type", value: type },
+  ]);
+  expect(() => renderApps([onHost()], { sandbox })).not.toThrow();
+});

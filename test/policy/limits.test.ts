@@ -11,11 +11,17 @@ interface Case {
   readonly good: readonly object[];
   /** A spec that does not, with the places and values that are told, and what is allowed instead. */
   readonly bad: readonly { spec: object; found: readonly string[]; instead: string }[];
+  /** Other limits that the specs need. */
+  readonly beside?: object;
 }
 
 const app = (securityContext: object, more: object = {}): object => ({ containers: [{ securityContext, ...more }] });
 const adds = (...add: string[]): object => app({ capabilities: { add } });
 const sysctls = (...names: string[]): object => ({ securityContext: { sysctls: names.map((name) => ({ name, value: "1" })) } });
+const hostPath = (path: string, readOnly = false): object => ({
+  volumes: [{ name: "host", hostPath: { path } }],
+  ...app({}, { volumeMounts: [{ name: "host", mountPath: "/host", readOnly }] }),
+});
 const SECURITY = "spec.containers[0].securityContext";
 
 const CASES: readonly Case[] = [
@@ -169,6 +175,43 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    limit: "volumes",
+    allowed: ["emptyDir"],
+    good: [{ volumes: [{ name: "a", emptyDir: {} }] }],
+    bad: [
+      {
+        spec: {
+          volumes: [
+            { name: "a", tmpfs: {} },
+            { name: "b", hostPath: { path: "/srv" } },
+          ],
+        },
+        // That a path is allowed is another limit.
+        found: ['spec.volumes[0].tmpfs "tmpfs"', 'spec.volumes[1].hostPath "hostPath"'],
+        instead: "emptyDir",
+      },
+    ],
+    beside: { hostPaths: [{ path: "/srv" }] },
+  },
+  {
+    limit: "hostPaths",
+    allowed: [{ path: "/srv/data/" }, { path: "/srv/ro", readOnly: true }, { path: "/srv/ro/rw" }],
+    good: [hostPath("/srv/data"), hostPath("/srv/data/a/b"), hostPath("/srv/ro/x", true), hostPath("/srv/ro/rw/x")],
+    bad: [
+      ...["/srv", "/srv/database", "/srv/dat"].map((path) => ({
+        spec: hostPath(path, true),
+        found: [`spec.volumes[0].hostPath.path "${path}"`],
+        instead: "/srv/data, /srv/ro (read-only) or /srv/ro/rw",
+      })),
+      {
+        spec: hostPath("/srv/ro/x"),
+        found: ["spec.containers[0].volumeMounts[0].readOnly false"],
+        instead: "/srv/data, /srv/ro (read-only) or /srv/ro/rw",
+      },
+    ],
+    beside: { volumes: ["hostPath"] },
+  },
+  {
     limit: "sysctls",
     allowed: ["net.core.*"],
     good: [sysctls("kernel.shm_rmid_forced", "net.core.somaxconn")],
@@ -188,8 +231,8 @@ const CASES: readonly Case[] = [
   },
 ];
 
-test.each(CASES)("$limit: $allowed", ({ limit, allowed, good, bad }) => {
-  const policy = policyOf({ limits: { [limit]: allowed } });
+test.each(CASES)("$limit: $allowed", ({ limit, allowed, good, bad, beside }) => {
+  const policy = policyOf({ limits: { [limit]: allowed, ...beside } });
   for (const spec of good) expect(violationsOf(spec, policy), JSON.stringify(spec)).toEqual([]);
   for (const { spec, found, instead } of bad) {
     const violations = violationsOf(spec, policy);
@@ -247,6 +290,15 @@ test.each(CLASSES)("without a policy file: $name", ({ name, isolation }) => {
     "spec.securityContext.sysctls[0].name",
     "spec.containers[0].devices[0].path",
   ]);
+  expect(inClass(hostPath("/srv", true)).map(({ field }) => field)).toEqual(["spec.volumes[0].hostPath", "spec.volumes[0].hostPath.path"]);
+  expect(
+    inClass({
+      volumes: [
+        { name: "a", emptyDir: {} },
+        { name: "b", tmpfs: {} },
+      ],
+    }),
+  ).toEqual([]);
   expect(inClass(app({ seccompProfile: { type: "Unconfined" } }))).toMatchObject([
     { field: `${SECURITY}.seccompProfile`, rule: "is more than the node allows (built-in limits.seccompProfiles)", value: '"Unconfined"' },
   ]);

@@ -43,7 +43,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
       seccompProfile: { type: "Localhost", localhostProfile: "team/web.json" },
       capabilities: { add: ["NET_ADMIN"], drop: ["all"] },
     },
-    volumeMounts: [{ name: "data", mountPath: "/data", readOnly: true, recursiveReadOnly: "Enabled" }],
+    volumeMounts: [{ name: "data", mountPath: "/data", readOnly: true, recursiveReadOnly: "Enabled", mountPropagation: "None" }],
   };
   const common = {
     runtimeClassName: "gvisor",
@@ -52,6 +52,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
     volumes: [
       { name: "data", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
       { name: "disk", emptyDir: {} },
+      { name: "host", hostPath: { path: "/srv/data/", type: "Directory" } },
     ],
     securityContext: {
       runAsUser: 7,
@@ -79,6 +80,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
       volumes: [
         { name: "data", emptyDir: { medium: "Memory", sizeLimit: 1_048_576 } },
         { name: "disk", emptyDir: { medium: "" } },
+        { name: "host", hostPath: { path: "/srv/data", type: "Directory" } },
       ],
       requireEnforcement: false,
       restartPolicy: "Never",
@@ -201,14 +203,14 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
     volumeDevices: [],
   }).map(([key, value]) => [`spec.containers[0].${key}`, pod({}, { [key]: value })] as const),
   ["spec.containers[0].env[1].valueFrom", pod({}, { env: [{ name: "A" }, { name: "B", valueFrom: { fieldRef: { fieldPath: "x" } } }] })],
-  ...["mountPropagation", "subPath", "subPathExpr"].map((key) => {
+  ...["subPath", "subPathExpr"].map((key) => {
     const volumeMounts = [{ name: "x", mountPath: "/x", [key]: "x" }];
     const document = pod({ volumes: [{ name: "x", emptyDir: {} }] }, { volumeMounts });
     return [`spec.containers[0].volumeMounts[0].${key}`, document] as const;
   }),
   ...words(`
     awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker
-    gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
+    gcePersistentDisk gitRepo glusterfs image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
     projected quobyte rbd scaleIO secret storageos vsphereVolume
   `).map((kind) => [`spec.volumes[0].${kind}`, pod({ volumes: [{ name: "x", emptyDir: {}, [kind]: {} }] })] as const),
   ...Object.entries({

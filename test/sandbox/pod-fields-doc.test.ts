@@ -14,6 +14,9 @@ const NOTES: Readonly<Record<string, string>> = {
   "spec.runtimeClassName": "a class of the node's berth.yaml",
   "spec.containers[].volumeMounts[].mountPath": "not in `/proc`, `/sys` and `/dev`",
   "spec.volumes[].emptyDir.sizeLimit": "reported as not enforced on disk",
+  "spec.containers[].volumeMounts[].mountPropagation": "refused under runsc, but for `None`; only of a `hostPath`",
+  "spec.volumes[].hostPath.path": "only what the node's policy allows; not `/`, and not in `/proc` and `/sys`",
+  "spec.volumes[].hostPath.type": "not `DirectoryOrCreate` and `FileOrCreate`: nothing is made on the node",
   "spec.containers[].image": "`oci:PATH[:TAG]`",
 };
 

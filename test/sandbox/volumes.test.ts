@@ -38,6 +38,8 @@ test("volumes of each kind, with what they leave out", () => {
     { name: "bytes", emptyDir: { sizeLimit: 5 } },
     { name: "own", tmpfs: {} },
     { name: "small", tmpfs: { sizeLimit: "1k", mode: 0o700 } },
+    { name: "any", hostPath: { path: "/srv//./data:1/" } },
+    { name: "typed", hostPath: { path: "/srv", type: "Directory" } },
   ];
   expect(parse(volumes).volumes).toEqual([
     { name: "disk", emptyDir: { medium: "" } },
@@ -45,6 +47,8 @@ test("volumes of each kind, with what they leave out", () => {
     { name: "bytes", emptyDir: { medium: "", sizeLimit: 5 } },
     { name: "own", tmpfs: { mode: 0o1777 } },
     { name: "small", tmpfs: { sizeLimit: 1000, mode: 0o700 } },
+    { name: "any", hostPath: { path: "/srv/data:1", type: "" } },
+    { name: "typed", hostPath: { path: "/srv", type: "Directory" } },
   ]);
 });
 
@@ -59,7 +63,6 @@ test("a mount with what it leaves out; its path is cleaned", () => {
 test.each([
   [{ name: "x" }, 'spec.volumes[0] = "x": has no kind'],
   [{ name: "x", emptyDir: {}, tmpfs: {} }, 'spec.volumes[0] = "x": has several kinds: emptyDir and tmpfs'],
-  [{ name: "x", hostPath: { path: "/" } }, 'spec.volumes[0].hostPath = {"path":"/"}: is not a field that berth knows'],
   [{ name: "a/b", emptyDir: {} }, 'spec.volumes[0].name = "a/b": is not a DNS label'],
   [{ name: "..", emptyDir: {} }, 'spec.volumes[0].name = "..": is not a DNS label'],
   [{ name: "x", emptyDir: { medium: "HugePages" } }, 'spec.volumes[0].emptyDir.medium = "HugePages": is not a medium'],
@@ -70,6 +73,20 @@ test.each([
   [{ name: "x", tmpfs: { mode: 1.5 } }, "spec.volumes[0].tmpfs.mode = 1.5: is not a mode"],
 ])("the volume %j is refused", (volume, fault) => {
   expect(faults([volume])).toContain(fault);
+});
+
+test.each([
+  [{ path: "/" }, "path", "/", "is the root folder, which has the kernel's folders in it"],
+  [{ path: "/proc/sys/" }, "path", "/proc/sys/", "lies in /proc, by which the node's kernel is set"],
+  [{ path: "//sys" }, "path", "//sys", "lies in /sys, by which the node's kernel is set"],
+  [{ path: "/srv/../etc" }, "path", "/srv/../etc", "climbs with '..'"],
+  [{ path: "srv" }, "path", "srv", "is not absolute"],
+  [{ path: "/a\0b" }, "path", "/a\0b", "contains a NUL character"],
+  [{ path: "/srv", type: "DirectoryOrCreate" }, "type", "DirectoryOrCreate", "would make something on the node, which berth never does"],
+  [{ path: "/srv", type: "FileOrCreate" }, "type", "FileOrCreate", "would make something on the node, which berth never does"],
+  [{ path: "/srv", type: "Fifo" }, "type", "Fifo", "is not a type of host path"],
+])("the host path %j is refused", (hostPath, field, value, rule) => {
+  expect(faults([{ name: "x", hostPath }])).toContain(`spec.volumes[0].hostPath.${field} = ${JSON.stringify(value)}: ${rule}`);
 });
 
 const MOUNT_PATH = "spec.containers[0].volumeMounts[0].mountPath";
@@ -117,6 +134,17 @@ test("recursiveReadOnly needs readOnly", () => {
     'spec.containers[0].volumeMounts[0].recursiveReadOnly = "Always": is not a way to mount read-only',
   ]);
   expect(parse([DATA], [{ ...mount, readOnly: true }]).containers[0]?.volumeMounts[0]?.recursiveReadOnly).toBe("Enabled");
+});
+
+test("mountPropagation is one of three, and not beside recursiveReadOnly", () => {
+  const mount = { name: "data", mountPath: "/x", readOnly: true };
+  for (const mountPropagation of ["None", "HostToContainer", "Bidirectional"])
+    expect(parse([DATA], [{ ...mount, mountPropagation }]).containers[0]?.volumeMounts[0]).toMatchObject({ mountPropagation });
+  const field = "spec.containers[0].volumeMounts[0].mountPropagation";
+  expect(faults([DATA], [{ ...mount, mountPropagation: "rshared" }])).toEqual([`${field} = "rshared": is not a way to propagate mounts`]);
+  expect(faults([DATA], [{ ...mount, recursiveReadOnly: "IfPossible", mountPropagation: "HostToContainer" }])).toEqual([
+    `${field} = "HostToContainer": would let mounts in that are not read-only`,
+  ]);
 });
 
 test("more volumes or mounts than any sandbox needs are refused", () => {

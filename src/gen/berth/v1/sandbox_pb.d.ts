@@ -272,6 +272,14 @@ export declare type Volume = Message<"berth.v1.Volume"> & {
      */
     value: TmpfsVolumeSource;
     case: "tmpfs";
+  } | {
+    /**
+     * A file or folder of the node, as far as its policy allows.
+     *
+     * @generated from field: berth.v1.HostPathVolumeSource host_path = 4;
+     */
+    value: HostPathVolumeSource;
+    case: "hostPath";
   } | { case: undefined; value?: undefined };
 };
 
@@ -334,6 +342,33 @@ export declare type TmpfsVolumeSource = Message<"berth.v1.TmpfsVolumeSource"> & 
  * Use `create(TmpfsVolumeSourceSchema)` to create a new message.
  */
 export declare const TmpfsVolumeSourceSchema: GenMessage<TmpfsVolumeSource>;
+
+/**
+ * HostPathVolumeSource is what stands at a path of the node. Nothing of it is made or removed.
+ *
+ * @generated from message berth.v1.HostPathVolumeSource
+ */
+export declare type HostPathVolumeSource = Message<"berth.v1.HostPathVolumeSource"> & {
+  /**
+   * Absolute path without ".."; not "/" and not in /proc and /sys.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * What must be there: Directory, File, Socket, CharDevice or BlockDevice. Empty means anything.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+};
+
+/**
+ * Describes the message berth.v1.HostPathVolumeSource.
+ * Use `create(HostPathVolumeSourceSchema)` to create a new message.
+ */
+export declare const HostPathVolumeSourceSchema: GenMessage<HostPathVolumeSource>;
 
 /**
  * SandboxSecurityContext holds what counts for every app; what a container says itself wins.
@@ -656,6 +691,13 @@ export declare type VolumeMount = Message<"berth.v1.VolumeMount"> & {
    * @generated from field: berth.v1.RecursiveReadOnly recursive_read_only = 4;
    */
   recursiveReadOnly: RecursiveReadOnly;
+
+  /**
+   * Whether mounts that are made later below a host path are seen on the other side. Unspecified means NONE.
+   *
+   * @generated from field: berth.v1.MountPropagation mount_propagation = 5;
+   */
+  mountPropagation: MountPropagation;
 };
 
 /**
@@ -1493,6 +1535,46 @@ export enum SupplementalGroupsPolicy {
  * Describes the enum berth.v1.SupplementalGroupsPolicy.
  */
 export declare const SupplementalGroupsPolicySchema: GenEnum<SupplementalGroupsPolicy>;
+
+/**
+ * MountPropagation says which mounts that are made later below a volume are seen on the other side. Refused under runsc, but for NONE.
+ *
+ * @generated from enum berth.v1.MountPropagation
+ */
+export enum MountPropagation {
+  /**
+   * Not set: NONE.
+   *
+   * @generated from enum value: MOUNT_PROPAGATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * None.
+   *
+   * @generated from enum value: MOUNT_PROPAGATION_NONE = 1;
+   */
+  NONE = 1,
+
+  /**
+   * Those of the node are seen in the container.
+   *
+   * @generated from enum value: MOUNT_PROPAGATION_HOST_TO_CONTAINER = 2;
+   */
+  HOST_TO_CONTAINER = 2,
+
+  /**
+   * Those of the container are seen on the node too. For privileged containers only.
+   *
+   * @generated from enum value: MOUNT_PROPAGATION_BIDIRECTIONAL = 3;
+   */
+  BIDIRECTIONAL = 3,
+}
+
+/**
+ * Describes the enum berth.v1.MountPropagation.
+ */
+export declare const MountPropagationSchema: GenEnum<MountPropagation>;
 
 /**
  * RecursiveReadOnly says whether what is mounted below a read-only volume is read-only too.
