@@ -59,6 +59,7 @@ export function sandboxMessage(record: SandboxRecord): Sandbox {
       enforcement: record.enforcement.map(enforcementMessage),
       ...at("expiresAt", leaseOf(record)),
       ...(record.operation ? { operation: operationMessage(record.operation) } : {}),
+      volumes: (record.volumes ?? []).map(({ name, imageDigest }) => ({ name, imageDigest })),
       stages: record.stages.map(({ name, milliseconds }) => ({ name, duration: durationOf(milliseconds) })),
     },
   });

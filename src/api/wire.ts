@@ -88,6 +88,8 @@ function volumeDocument({ name, source }: Volume): unknown {
       const { medium, sizeLimit } = source.value;
       return { name, emptyDir: set({ medium: MEDIA.get(medium) ?? medium, sizeLimit }) };
     }
+    case "image":
+      return { name, image: set({ reference: source.value.reference, pullPolicy: source.value.pullPolicy }) };
     case "tmpfs":
       return { name, tmpfs: set({ sizeLimit: source.value.sizeLimit, mode: source.value.mode }) };
     case "hostPath":
@@ -123,7 +125,8 @@ function mountDocument({ name, mountPath, readOnly, recursiveReadOnly, mountProp
   return set({
     name,
     mountPath,
-    readOnly,
+    // The wire does not tell false from nothing said.
+    readOnly: readOnly || undefined,
     recursiveReadOnly: RECURSIVE.get(recursiveReadOnly) ?? recursiveReadOnly,
     mountPropagation: PROPAGATION.has(mountPropagation) ? PROPAGATION.get(mountPropagation) : mountPropagation,
   });
@@ -318,7 +321,8 @@ export function specMessage(spec: ParsedSpec): SandboxSpec {
   });
 }
 
-function volumeMessage({ name, emptyDir, tmpfs, hostPath }: ParsedVolume): MessageInitShape<typeof VolumeSchema> {
+function volumeMessage({ name, emptyDir, tmpfs, hostPath, image }: ParsedVolume): MessageInitShape<typeof VolumeSchema> {
+  if (image) return { name, source: { case: "image", value: image } };
   if (hostPath) return { name, source: { case: "hostPath", value: hostPath } };
   if (tmpfs) return { name, source: { case: "tmpfs", value: { sizeLimit: sizeText(tmpfs.sizeLimit), mode: tmpfs.mode } } };
   const medium = emptyDir?.medium === "Memory" ? StorageMedium.MEMORY : StorageMedium.UNSPECIFIED;

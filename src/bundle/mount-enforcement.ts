@@ -22,7 +22,11 @@ export function volumeEnforcement(input: MountReportInput): EnforcementEntry[] {
     const about = { container: "", property: `volumes[${index}].${volumeKind(volume)}` };
     const sizeLimit = (volume.emptyDir ?? volume.tmpfs)?.sizeLimit;
     return [
-      { ...about, requested: volume.emptyDir?.medium || volume.hostPath?.path || volume.name, ...volumeFate(input, volume) },
+      {
+        ...about,
+        requested: volume.emptyDir?.medium || volume.hostPath?.path || volume.image?.reference || volume.name,
+        ...volumeFate(input, volume),
+      },
       ...(sizeLimit === undefined
         ? []
         : [{ container: "", property: `${about.property}.sizeLimit`, requested: String(sizeLimit), ...sizeFate(volume) }]),
@@ -33,6 +37,7 @@ export function volumeEnforcement(input: MountReportInput): EnforcementEntry[] {
 function volumeFate({ adapter }: MountReportInput, volume: Volume): Fate {
   if (volume.hostPath) return { enforced: true, mechanism: "bound from the node", note: adapter === "runsc" ? SOCKETS_OF_NODE : "" };
   if (volume.tmpfs) return { enforced: true, mechanism: "a tmpfs of each container's own", note: "" };
+  if (volume.image) return { enforced: true, mechanism: "the layers of the image, mounted read-only", note: "" };
   if (isInSandbox(volume, adapter)) return { enforced: true, mechanism: "one tmpfs in the sandbox's own kernel", note: "" };
   if (volume.emptyDir?.medium === "Memory") return { enforced: true, mechanism: "one tmpfs on the node", note: "" };
   const ofOwnKernel = "a FIFO or socket in it is not seen by other containers: use medium: Memory for these";

@@ -38,7 +38,7 @@ export function volumeKind(volume: Volume): VolumeKind {
   return kind;
 }
 
-const VOLUME_KINDS = ["emptyDir", "tmpfs", "hostPath"] as const satisfies readonly (keyof Volume)[];
+const VOLUME_KINDS = ["emptyDir", "tmpfs", "hostPath", "image"] as const satisfies readonly (keyof Volume)[];
 type VolumeKind = (typeof VOLUME_KINDS)[number];
 
 /** The volume that a mount names. The parser knows that there is one. */

@@ -9,9 +9,8 @@ const UMOUNT_NOFOLLOW = 8;
 export interface OverlayMount {
   /** Top layer first; at least one, 128 are fine. */
   readonly lowerDirs: readonly string[];
-  /** Of one file system with workDir; both exist. */
-  readonly upperDir: string;
-  readonly workDir: string;
+  /** Of one file system; both exist. Absent: nobody can write, and there are two lower ones at least. */
+  readonly writable?: { readonly upperDir: string; readonly workDir: string };
   readonly target: string;
   readonly readOnly?: boolean;
 }
@@ -32,7 +31,9 @@ export function mountOverlay(overlay: OverlayMount): void {
   };
   try {
     const lower = overlay.lowerDirs.map(name).join(":");
-    const options = `lowerdir=${lower},upperdir=${name(overlay.upperDir)},workdir=${name(overlay.workDir)}`;
+    const { writable } = overlay;
+    const upper = writable ? `,upperdir=${name(writable.upperDir)},workdir=${name(writable.workDir)}` : "";
+    const options = `lowerdir=${lower}${upper}`;
     mount("overlay", overlay.target, "overlay", overlay.readOnly ? MS_RDONLY : 0, options);
   } finally {
     opened.forEach(closeSync);

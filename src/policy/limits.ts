@@ -205,10 +205,14 @@ export const LIMITS: { readonly [Name in LimitName]: Limit<LimitValues[Name]> } 
     schema: patterns,
     builtIn: everywhere(ANYTHING),
     allowed: listed,
-    exceeding: ({ spec }, allowed) =>
-      ofEach(spec.containers, ({ image }, index) =>
+    exceeding: ({ spec }, allowed) => [
+      ...ofEach(spec.containers, ({ image }, index) =>
         matchesAny(allowed, image) ? [] : [{ field: `spec.containers[${index}].image`, value: image }],
       ),
+      ...ofEach(spec.volumes, ({ image }, index) =>
+        !image || matchesAny(allowed, image.reference) ? [] : [{ field: `spec.volumes[${index}].image.reference`, value: image.reference }],
+      ),
+    ],
   },
   seccompProfiles: {
     about: "the seccomp profiles that a spec may name",

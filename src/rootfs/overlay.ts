@@ -29,7 +29,7 @@ export class RootFilesystems {
     const lowerDirs = layerDirs.length === 0 ? [empty] : layerDirs.toReversed();
     for (const dir of layerDirs.length === 0 ? [workDir, target, empty] : [workDir, target]) ensureDir(dir, 0o755);
     if (!existsSync(upperDir)) makeUpper(upperDir, lowerDirs[0] ?? empty);
-    mountOverlay({ lowerDirs, upperDir, workDir, target });
+    mountOverlay({ lowerDirs, writable: { upperDir, workDir }, target });
     return target;
   }
 

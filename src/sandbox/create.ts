@@ -12,7 +12,7 @@ import { removeFiles } from "./teardown.ts";
 export const CREATE: Story = { verb: "create", run, undo };
 
 async function run(rooms: Rooms, live: Live, operation: Operation): Promise<Outcome> {
-  await launch(rooms, live, operation, (container) => resolveImage(container.image ?? ""));
+  await launch(rooms, live, operation, ({ image = "" }) => resolveImage(image));
   return "stays";
 }
 

@@ -32,8 +32,15 @@ import { stopSignalNumber } from "./signals.ts";
 import { moveTo } from "./state.ts";
 import { teardown } from "./teardown.ts";
 
-/** How a story comes by the image of a container. */
-export type FindImage = (container: ContainerRecord) => Promise<PinnedImage>;
+/** What is to be an image: a container's, or a volume's. */
+export interface WantedImage {
+  readonly image?: string;
+  /** What the reference named when the sandbox was created. */
+  readonly imageDigest?: string;
+}
+
+/** How a story comes by an image. */
+export type FindImage = (wanted: WantedImage) => Promise<PinnedImage>;
 
 /**
  * Makes and starts everything of a sandbox and moves it to RUNNING. What it throws names stage and container; what had been made by
@@ -48,12 +55,18 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   refuseImpossibleMounts({ spec: record.spec, adapter: resolved.adapter, traits: resolved.traits });
   const seccompProfiles = await operation.step("profiles", () => readSeccompProfiles(record.spec, rooms.config.seccompProfileDir));
   const devices = await operation.step("devices", () => readDevices(record.spec));
-  const images = await operation.step("image", () => findImages(record, findImage));
+  const { images, volumeImages } = await operation.step("image", async () => ({
+    images: await findImages(record, findImage),
+    volumeImages: await findVolumeImages(record, findImage),
+  }));
   const { hostPaths, users } = await operation.step("policy", async () => ({
     hostPaths: admittedHostPaths(admitted, record, resolved),
     users: await admitUsersOf(admitted, images),
   }));
-  const layers = await operation.step("unpack", () => unpackLayers(rooms, images));
+  const { layers, volumeLayers } = await operation.step("unpack", async () => ({
+    layers: await unpackLayers(rooms, images),
+    volumeLayers: await unpackLayers(rooms, volumeImages),
+  }));
 
   record.runtime = resolved;
   record.hostPaths = hostPaths;
@@ -66,7 +79,7 @@ export async function launch(rooms: Rooms, live: Live, operation: Operation, fin
   if (operation.verb === "start" || operation.record.args.attempts) await operation.step("clear", () => clear(rooms, live));
   const places = await operation.step("rootfs", () => mountRootfs(rooms, record, layers));
   await operation.step("volumes", () => {
-    makeVolumes(rooms.volumes, record, resolved.adapter);
+    makeVolumes(rooms.volumes, record, { adapter: resolved.adapter, layers: volumeLayers });
     makeMountPoints(rooms, record, record.containers);
   });
   const namespaces = await operation.step("namespaces", () => makeNamespaces(rooms, record));
@@ -155,7 +168,7 @@ function makeNamespaces(rooms: Rooms, { id, spec }: SandboxRecord): NamespaceFil
   }
 }
 
-/** By container name. */
+/** By name of their container or volume. */
 type Images = ReadonlyMap<string, PinnedImage>;
 
 async function findImages(record: SandboxRecord, find: FindImage): Promise<Images> {
@@ -172,6 +185,27 @@ async function findImages(record: SandboxRecord, find: FindImage): Promise<Image
   return images;
 }
 
+/** By volume name. */
+async function findVolumeImages(record: SandboxRecord, find: FindImage): Promise<Images> {
+  const pinned = new Map(record.volumes?.map(({ name, imageDigest }) => [name, { imageDigest }]));
+  const images = new Map<string, PinnedImage>();
+  for (const [index, { name, image }] of record.spec.volumes.entries()) {
+    if (!image) continue;
+    const found = await find({ image: image.reference, ...pinned.get(name) }).catch((thrown: unknown) => {
+      const error = toBerthError(thrown);
+      throw new BerthError(error.reason, `spec.volumes[${index}].image: ${error.message}`, error.detail);
+    });
+    images.set(name, found);
+  }
+  if (images.size > 0)
+    record.volumes = [...images].map(([name, { digest, layers }]) => ({
+      name,
+      imageDigest: digest,
+      layers: layers.map((layer) => layer.chainId),
+    }));
+  return images;
+}
+
 /**
  * Refuses users and groups of the images that policy does not allow, while nothing stands yet. What it read of the images is what is
  * rendered from; nothing is read, and nothing answered, where policy has nothing to say about it.
@@ -184,7 +218,7 @@ async function admitUsersOf(admitted: AdmittedRequest, images: Images): Promise<
   return users;
 }
 
-/** Layer folders by container name, lowest first. */
+/** Layer folders by the same name, lowest first. */
 async function unpackLayers(rooms: Rooms, images: Images): Promise<ReadonlyMap<string, string[]>> {
   const unpacked = await Promise.all([...images].map(async ([name, image]) => [name, await rooms.layers.unpack(image)] as const));
   for (const image of images.values()) rooms.pinnedImages.keep(image);

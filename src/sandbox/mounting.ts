@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { destinationFault, liesBelow } from "../bundle/destinations.ts";
 import { byDepth, isInSandbox, memoryOptions, type VolumePlaces, volumeOf } from "../bundle/mounts.ts";
-import { invalidRequest, show } from "../errors.ts";
+import { BerthError, invalidRequest, show } from "../errors.ts";
 import { HOSTS_PATH, needsHostsFile } from "../bundle/hosts.ts";
 import { ensureDirInRoot, ensureFileInRoot, FileInRootError } from "../host/files.ts";
 import type { NodePaths } from "../paths.ts";
@@ -24,7 +24,8 @@ interface Subject {
 /** Where volumes stand on the node: but for host paths said by ids alone, so that rendering offline says the same. */
 export function volumePlaces(paths: NodePaths, { id, spec, hostPaths = {} }: Subject): VolumePlaces {
   return new Map(
-    spec.volumes.flatMap(({ name, emptyDir, hostPath }) => {
+    spec.volumes.flatMap(({ name, emptyDir, hostPath, image }) => {
+      if (image) return [[name, join(paths.volumeMounts(id), name)] as const];
       if (hostPath) return [[name, hostPaths[name] ?? hostPath.path] as const];
       if (!emptyDir) return [];
       return [[name, join(emptyDir.medium === "Memory" ? paths.volumeMounts(id) : paths.volumes(id), name)] as const];
@@ -32,9 +33,20 @@ export function volumePlaces(paths: NodePaths, { id, spec, hostPaths = {} }: Sub
   );
 }
 
-/** Makes those that the node has a part in. */
-export function makeVolumes(volumes: SandboxVolumes, { id, spec }: Subject, adapter: AdapterName): void {
+interface VolumeInput {
+  readonly adapter: AdapterName;
+  /** Layer folders of images, lowest first, by volume name. */
+  readonly layers: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Makes those that the node has a part in. Throws ImageInvalid for an image that has no layers. */
+export function makeVolumes(volumes: SandboxVolumes, { id, spec }: Subject, { adapter, layers }: VolumeInput): void {
   for (const volume of spec.volumes) {
+    if (volume.image) {
+      const dirs = layers.get(volume.name) ?? [];
+      if (dirs.length === 0) throw new BerthError("ImageInvalid", `image ${volume.image.reference} of volume ${volume.name} has no layers`);
+      volumes.mountImage(id, volume.name, dirs);
+    }
     if (!volume.emptyDir || isInSandbox(volume, adapter)) continue;
     if (volume.emptyDir.medium === "Memory") volumes.mountMemory(id, volume.name, memoryOptions(volume.emptyDir));
     else volumes.makeFolder(id, volume.name);
@@ -84,7 +96,10 @@ function prepareOf({ spec, adapter, volumes }: MountPointInput, container: Conta
   }
   if (!needsHostsFile(spec)) return;
   const allowed = `an image and volumes where ${HOSTS_PATH} can be a file of its own, or no hostAliases`;
-  preparePoint(rootfs, { path: HOSTS_PATH, ensure: ensureFileInRoot }, covered, refuseAt("spec.hostAliases", HOSTS_PATH, allowed));
+  const refuse = refuseAt("spec.hostAliases", HOSTS_PATH, allowed);
+  const ofNode = container.volumeMounts.find((mount) => volumeOf(spec, mount).hostPath && liesBelow(HOSTS_PATH, mount.mountPath));
+  if (ofNode) refuse(`lies in the host path at ${ofNode.mountPath}, where nothing is made`);
+  preparePoint(rootfs, { path: HOSTS_PATH, ensure: ensureFileInRoot }, covered, refuse);
 }
 
 type Refuse = (rule: string) => never;
@@ -136,6 +151,9 @@ function mountPoint(root: string, { path, ensure }: MountPoint, refuse: Refuse):
     return ensure(root, path);
   } catch (error) {
     if (error instanceof FileInRootError) return refuse(`cannot be a mount point: ${error.message}`);
+    // Only an image is read-only here.
+    if (error instanceof Error && "code" in error && error.code === "EROFS")
+      return refuse("cannot be a mount point: it is not in the image that is mounted above it, or not as it must be");
     throw error;
   }
 }

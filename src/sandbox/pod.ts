@@ -80,11 +80,13 @@ const EMPTY_DIR: ObjectFields = { implemented: { medium: "as it is", sizeLimit: 
 
 const HOST_PATH: ObjectFields = { implemented: { path: "as it is", type: "as it is" }, later: [] };
 
+const IMAGE_VOLUME: ObjectFields = { implemented: { reference: "as it is", pullPolicy: "as it is" }, later: [] };
+
 const VOLUME: ObjectFields = {
-  implemented: { name: "as it is", emptyDir: EMPTY_DIR, hostPath: HOST_PATH },
+  implemented: { name: "as it is", emptyDir: EMPTY_DIR, hostPath: HOST_PATH, image: IMAGE_VOLUME },
   later: words(`
     awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker
-    gcePersistentDisk gitRepo glusterfs image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
+    gcePersistentDisk gitRepo glusterfs iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
     projected quobyte rbd scaleIO secret storageos vsphereVolume
   `),
 };

@@ -76,6 +76,14 @@ export interface ContainerRecord {
   restartAt?: string;
 }
 
+/** What the journal keeps of a volume that is an image. */
+export interface VolumeRecord {
+  name: string;
+  imageDigest: string;
+  /** Chain ids of the layers, lowest first. */
+  layers: string[];
+}
+
 export interface StageTiming {
   name: string;
   milliseconds: number;
@@ -117,6 +125,8 @@ export interface SandboxRecord {
   hostPaths?: Record<string, string>;
   /** Absent until the runtime class was resolved. */
   runtime?: ResolvedRuntime;
+  /** Volumes that are images; absent where there are none, or none was looked for yet. */
+  volumes?: VolumeRecord[];
   pause: ContainerRecord;
   containers: ContainerRecord[];
   warnings: string[];

@@ -8,11 +8,10 @@ import { leadsThroughProc } from "../bundle/process.ts";
 import { normalizeRlimit, type Rlimit, RLIMIT_TYPES, type RlimitType, type RlimitValue, rlimitNumber } from "../bundle/rlimits.ts";
 import { namespaceOf, type Sysctl } from "../bundle/sysctls.ts";
 import { invalidRequest, show, type Violation } from "../errors.ts";
-import { parseReference } from "../image/reference.ts";
 import { annotationFault, RESERVED_PREFIXES } from "./annotations.ts";
 import { violationsOf } from "../violations.ts";
 import { hidesHosts, type HostAlias, hostAliases } from "./host-aliases.ts";
-import { DNS_LABEL, dnsLabel, isDnsLabel, rule, text } from "./texts.ts";
+import { DNS_LABEL, dnsLabel, imageReference, isDnsLabel, rule, text } from "./texts.ts";
 import { type Volume, type VolumeMount, volumeMounts, volumes } from "./volumes.ts";
 
 export interface EnvVar {
@@ -140,7 +139,13 @@ export function parseSandboxRequest(input: unknown): SandboxRequest {
 /** Looks at the input itself: zod does not come to rules over several containers while a field of one is of a wrong type. */
 function violationsAcross(input: unknown): Violation[] {
   const spec = propertyOf(input, "spec");
-  return [...repeatedNames(spec, "containers"), ...repeatedNames(spec, "volumes"), ...unknownVolumes(spec), ...hiddenHosts(spec)];
+  return [
+    ...repeatedNames(spec, "containers"),
+    ...repeatedNames(spec, "volumes"),
+    ...unknownVolumes(spec),
+    ...hiddenHosts(spec),
+    ...writableImages(spec),
+  ];
 }
 
 function repeatedNames(spec: unknown, list: "containers" | "volumes"): Violation[] {
@@ -174,6 +179,21 @@ function hiddenHosts(spec: unknown): Violation[] {
       if (typeof path !== "string" || !hidesHosts(path)) return [];
       const field = `spec.containers[${index}].volumeMounts[${position}].mountPath`;
       return [{ field, rule: "is where spec.hostAliases are written", value: show(path), allowed: "another path, or no hostAliases" }];
+    }),
+  );
+}
+
+function writableImages(spec: unknown): Violation[] {
+  const images = new Set(
+    listOf(spec, "volumes")
+      .filter((volume) => propertyOf(volume, "image") !== undefined)
+      .map((volume) => propertyOf(volume, "name")),
+  );
+  return listOf(spec, "containers").flatMap((container, index) =>
+    listOf(container, "volumeMounts").flatMap((mount, position) => {
+      if (!images.has(propertyOf(mount, "name")) || propertyOf(mount, "readOnly") !== false) return [];
+      const field = `spec.containers[${index}].volumeMounts[${position}].readOnly`;
+      return [{ field, rule: "cannot be false: an image is read-only", value: "false", allowed: "true, or leave it out" }];
     }),
   );
 }
@@ -454,12 +474,6 @@ export const workingDir = rule(
   "a path that starts with '/'",
 )(rule((path) => !leadsThroughProc(path), "leads through /proc (CVE-2024-21626)", "a path outside /proc")(text));
 
-const image = text.superRefine((reference, context) => {
-  const parsed = parseReference(reference);
-  if (typeof parsed === "string")
-    context.addIssue({ code: "custom", message: parsed, params: { allowed: "oci:PATH[:TAG] with an absolute path" } });
-});
-
 /** The most that a 32-bit number of the wire holds: 68 years. */
 const MAX_SECONDS = 2_147_483_647;
 
@@ -481,7 +495,7 @@ function notYet<T>() {
 
 const container = z.strictObject({
   name: containerName,
-  image,
+  image: imageReference,
   command: z.array(text).prefault([]),
   args: z.array(text).prefault([]),
   env: z.array(envVar).prefault([]),
@@ -542,6 +556,17 @@ const time = rule(
   "RFC 3339, such as 2026-11-21T10:00:00Z",
 )(z.string()).transform((value) => new Date(value).toISOString());
 
+/** An image is read-only, whatever its mounts leave out. */
+function withReadOnlyImages(spec: SandboxSpec): SandboxSpec {
+  const images = new Set(spec.volumes.filter(({ image }) => image !== undefined).map(({ name }) => name));
+  if (images.size === 0) return spec;
+  const ofContainer = (container: ContainerSpec): ContainerSpec => ({
+    ...container,
+    volumeMounts: container.volumeMounts.map((mount) => (images.has(mount.name) ? { ...mount, readOnly: true } : mount)),
+  });
+  return { ...spec, containers: spec.containers.map(ofContainer) };
+}
+
 const sandboxSchema = z.strictObject({
   metadata: z.strictObject({
     namespace: dnsLabel(z.string()).prefault("default"),
@@ -549,22 +574,24 @@ const sandboxSchema = z.strictObject({
     labels: labels.prefault({}),
     annotations: annotations.prefault({}),
   }),
-  spec: z.strictObject({
-    runtimeClassName: rule(
-      (name) => name === "" || /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name),
-      "is not a class name",
-      "a DNS label",
-    )(z.string()).prefault(""),
-    containers,
-    securityContext: sandboxSecurityContext.prefault({}),
-    hostname: hostname.prefault(""),
-    requireEnforcement: z.boolean().prefault(false),
-    volumes: volumes.prefault([]),
-    hostAliases: hostAliases.prefault([]),
-    restartPolicy: z.enum(["Never", "OnFailure", "Always"], { error: "is not a restart policy" }).prefault("Never"),
-    activeDeadlineSeconds: positive.optional(),
-    ttlSecondsAfterFinished: wholeNumber(0, MAX_SECONDS).optional(),
-    terminationGracePeriodSeconds: wholeNumber(0, MAX_GRACE_SECONDS).optional(),
-    expiresAt: time.optional(),
-  }),
+  spec: z
+    .strictObject({
+      runtimeClassName: rule(
+        (name) => name === "" || /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name),
+        "is not a class name",
+        "a DNS label",
+      )(z.string()).prefault(""),
+      containers,
+      securityContext: sandboxSecurityContext.prefault({}),
+      hostname: hostname.prefault(""),
+      requireEnforcement: z.boolean().prefault(false),
+      volumes: volumes.prefault([]),
+      hostAliases: hostAliases.prefault([]),
+      restartPolicy: z.enum(["Never", "OnFailure", "Always"], { error: "is not a restart policy" }).prefault("Never"),
+      activeDeadlineSeconds: positive.optional(),
+      ttlSecondsAfterFinished: wholeNumber(0, MAX_SECONDS).optional(),
+      terminationGracePeriodSeconds: wholeNumber(0, MAX_GRACE_SECONDS).optional(),
+      expiresAt: time.optional(),
+    })
+    .transform(withReadOnlyImages),
 });

@@ -5,9 +5,9 @@ import type { PinnedImage } from "../image/image.ts";
 import { resolveImage } from "../image/layout.ts";
 import { leaseOf } from "./deadlines.ts";
 import { takeDown } from "./ending.ts";
-import { launch } from "./launch.ts";
+import { launch, type WantedImage } from "./launch.ts";
 import { type Live, type Operation, type Outcome, type Story, told } from "./operations.ts";
-import type { ContainerRecord, SandboxRecord } from "./record.ts";
+import type { SandboxRecord } from "./record.ts";
 import type { Rooms } from "./rooms.ts";
 import { moveTo, requireState } from "./state.ts";
 
@@ -26,7 +26,7 @@ function begin(next: SandboxRecord): void {
 
 /** The runtime is the one that the class has now; the images are those that the sandbox was created from. */
 async function run(rooms: Rooms, live: Live, operation: Operation): Promise<Outcome> {
-  await launch(rooms, live, operation, (container) => findPinned(rooms, container));
+  await launch(rooms, live, operation, (wanted) => findPinned(rooms, wanted));
   return "stays";
 }
 
@@ -41,7 +41,7 @@ async function undo(rooms: Rooms, live: Live, failure: BerthError): Promise<Outc
   return "stays";
 }
 
-async function findPinned(rooms: Rooms, { image = "", imageDigest }: ContainerRecord): Promise<PinnedImage> {
+async function findPinned(rooms: Rooms, { image = "", imageDigest }: WantedImage): Promise<PinnedImage> {
   const pinned = imageDigest === undefined ? undefined : rooms.pinnedImages.find(imageDigest);
   if (pinned) return pinned;
   // It failed before it came to its images, or an earlier berthd created it, which kept nothing but the digest.

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { cleanPath, destinationFault, hostPathFault, partsOf } from "../bundle/destinations.ts";
 import { parseQuantity } from "./quantity.ts";
-import { dnsLabel, rule, text } from "./texts.ts";
+import { dnsLabel, imageReference, rule, text } from "./texts.ts";
 
 /** A folder that every container of the sandbox may mount, empty at first and gone with the sandbox. */
 export interface EmptyDirVolume {
@@ -32,12 +32,23 @@ export interface HostPathVolume {
 export const HOST_PATH_TYPES = ["", "Directory", "File", "Socket", "CharDevice", "BlockDevice"] as const;
 export type HostPathType = (typeof HOST_PATH_TYPES)[number];
 
+/** What is in an image, read-only. */
+export interface ImageVolume {
+  /** oci:PATH[:TAG]. */
+  readonly reference: string;
+  /** As images are on the node already, these mean the same. */
+  readonly pullPolicy: (typeof PULL_POLICIES)[number];
+}
+
+const PULL_POLICIES = ["", "IfNotPresent", "Never"] as const;
+
 /** Exactly one kind is set. */
 export interface Volume {
   readonly name: string;
   readonly emptyDir?: EmptyDirVolume | undefined;
   readonly tmpfs?: TmpfsVolume | undefined;
   readonly hostPath?: HostPathVolume | undefined;
+  readonly image?: ImageVolume | undefined;
 }
 
 export interface VolumeMount {
@@ -121,6 +132,10 @@ const KINDS = {
   }),
   tmpfs: z.strictObject({ sizeLimit: size.optional(), mode: mode.prefault(DEFAULT_TMPFS_MODE) }),
   hostPath: z.strictObject({ path: hostPath, type: hostPathType.prefault("") }),
+  image: z.strictObject({
+    reference: imageReference,
+    pullPolicy: z.enum(PULL_POLICIES, { error: "is not possible, as berth pulls from no registry yet" }).prefault(""),
+  }),
 };
 
 const volume = z
@@ -129,6 +144,7 @@ const volume = z
     emptyDir: KINDS.emptyDir.optional(),
     tmpfs: KINDS.tmpfs.optional(),
     hostPath: KINDS.hostPath.optional(),
+    image: KINDS.image.optional(),
   })
   .superRefine(({ name, ...kinds }, context) => {
     const set = Object.entries(kinds).filter(([, kind]) => kind !== undefined);

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ensureDir } from "../host/files.ts";
-import { listMounts, mountTmpfs, unmount } from "../host/mounts.ts";
+import { listMounts, mountOverlay, mountTmpfs, unmount } from "../host/mounts.ts";
 import type { NodePaths } from "../paths.ts";
 
 /** Whoever runs in a container may write. */
@@ -24,13 +24,23 @@ export class SandboxVolumes {
 
   /** Mounts a tmpfs that containers share. */
   mountMemory(sandboxId: string, volume: string, options: readonly string[]): void {
+    this.#mount(sandboxId, volume, (target) => mountTmpfs(target, options));
+  }
+
+  /** Mounts layers, lowest first and at least one, so that nobody can write to them. */
+  mountImage(sandboxId: string, volume: string, layerDirs: readonly string[]): void {
+    // With no folder to write to an overlay has two layers at least: the empty mount point is one.
+    this.#mount(sandboxId, volume, (target) => mountOverlay({ lowerDirs: [...layerDirs.toReversed(), target], target }));
+  }
+
+  #mount(sandboxId: string, volume: string, mount: (target: string) => void): void {
     const dir = this.#paths.volumeMounts(sandboxId);
     const target = join(dir, volume);
     // Before the folder is made: what is mounted on it has a mode of its own.
     if (listMounts(target).length > 0) return;
     ensureDir(dir);
     ensureDir(target);
-    mountTmpfs(target, options);
+    mount(target);
   }
 
   /** Unmounts all, and removes the mount points. Folders stay. */

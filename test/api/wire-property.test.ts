@@ -51,6 +51,10 @@ const volumeSource = fc.oneof(
     value: fc.record({ sizeLimit: size, mode: fc.integer({ min: 0, max: 2000 }) }, { requiredKeys: [] }),
   }),
   fc.record({
+    case: fc.constant("image"),
+    value: fc.record({ reference: word, pullPolicy: fc.oneof(fc.constant("Never"), word) }, { requiredKeys: [] }),
+  }),
+  fc.record({
     case: fc.constant("hostPath"),
     value: fc.record({ path: word, type: fc.oneof(word, fc.constant("File")) }, { requiredKeys: [] }),
   }),
@@ -241,6 +245,7 @@ test("every field of the security context and of volumes keeps its value across 
                 recursiveReadOnly: truth ? "Enabled" : "IfPossible",
               },
               { name: "own", mountPath: "/own", readOnly: truth, mountPropagation: truth ? "None" : "HostToContainer" },
+              { name: "model", mountPath: "/model", ...(truth ? { readOnly: true } : {}) },
               { name: "host", mountPath: "/host", ...(truth ? { mountPropagation: "Bidirectional" } : {}) },
             ],
             rlimits: [
@@ -264,6 +269,7 @@ test("every field of the security context and of volumes keeps its value across 
         hostAliases: truth ? [{ ip: "fd00::5", hostnames: ["db", "a.b"] }] : [],
         volumes: [
           { name: "data", emptyDir: truth ? { medium: "Memory", sizeLimit: 2 ** 53 - 1 } : {} },
+          { name: "model", image: truth ? { reference: "oci:/m", pullPolicy: "Never" } : { reference: "oci:/m:t" } },
           { name: "own", tmpfs: truth ? { mode: 0 } : { sizeLimit: 1 } },
           { name: "host", hostPath: { path: "/srv", ...(truth ? { type: "Socket" } : {}) } },
         ],

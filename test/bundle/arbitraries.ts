@@ -57,6 +57,7 @@ const VOLUMES = [
   { name: "disk", emptyDir: {} },
   { name: "memory", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
   { name: "own", tmpfs: { mode: 0o700 } },
+  { name: "model", image: { reference: "oci:/m" } },
 ];
 const volumeMount = fc
   .record({
@@ -65,7 +66,9 @@ const volumeMount = fc
     readOnly: fc.boolean(),
     recursive: fc.constantFrom("Disabled", "IfPossible", "Enabled"),
   })
-  .map(({ recursive, ...mount }) => ({ ...mount, recursiveReadOnly: mount.readOnly ? recursive : "Disabled" }));
+  .map(({ recursive, ...mount }) => ({ ...mount, recursiveReadOnly: mount.readOnly ? recursive : "Disabled" }))
+  // Refused: an image is read-only.
+  .filter(({ name, readOnly }) => name !== "model" || readOnly);
 
 const app: fc.Arbitrary<App> = fc
   .record({

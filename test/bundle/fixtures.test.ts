@@ -58,7 +58,7 @@ test("the folder holds cases only", () => {
   expect(CASES).toEqual(
     expect.arrayContaining([
       ...["nothing-asked-for", "net-admin-1000", "supervisor-ten", "supervisor-six", "no-inheritable"],
-      ...["security-context", "read-only-nonroot", "kubernetes-capabilities", "volumes", "host-aliases", "host-paths"],
+      ...["security-context", "read-only-nonroot", "kubernetes-capabilities", "volumes", "host-aliases", "host-paths", "image-volume"],
     ]),
   );
 });

@@ -147,6 +147,7 @@ test("the JSON names of a Sandbox are an interface", () => {
         ],
         "startedAt": "2026-11-21T10:00:01Z",
         "state": "SANDBOX_STATE_RUNNING",
+        "volumes": [],
         "warnings": [
           "container web: added capabilities are not effective for uid 1000 after exec",
         ],

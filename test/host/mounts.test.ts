@@ -21,7 +21,7 @@ test("an overlay of 128 lower layers with long names is mounted, and the top lay
     writeFileSync(join(dir, `only-${index}`), "");
   });
   const [upperDir = "", workDir = "", target = ""] = makeDirs(scratch.path, "upper", "work", "rootfs");
-  mountOverlay({ lowerDirs, upperDir, workDir, target });
+  mountOverlay({ lowerDirs, writable: { upperDir, workDir }, target });
   expect(readFileSync(join(target, "same"), "utf8")).toBe("layer 0");
   expect(existsSync(join(target, "only-127"))).toBe(true);
   writeFileSync(join(target, "new"), "x");
@@ -38,7 +38,7 @@ test("an overlay takes folders with colons, commas, backslashes, quotes and blan
     "r:o,ot fs\\",
   );
   writeFileSync(join(low, "file"), "low");
-  mountOverlay({ lowerDirs: [low], upperDir, workDir, target });
+  mountOverlay({ lowerDirs: [low], writable: { upperDir, workDir }, target });
   expect(readFileSync(join(target, "file"), "utf8")).toBe("low");
   expect(listMounts(scratch.path)).toEqual([target]);
 });
@@ -46,7 +46,7 @@ test("an overlay takes folders with colons, commas, backslashes, quotes and blan
 test("a read-only overlay refuses writes", () => {
   using scratch = makeScratch();
   const [low = "", upperDir = "", workDir = "", target = ""] = makeDirs(scratch.path, "l", "u", "w", "t");
-  mountOverlay({ lowerDirs: [low], upperDir, workDir, target, readOnly: true });
+  mountOverlay({ lowerDirs: [low], writable: { upperDir, workDir }, target, readOnly: true });
   expect(() => writeFileSync(join(target, "x"), "")).toThrow(/EROFS/);
 });
 
@@ -56,9 +56,11 @@ test("mounting leaks no descriptor, also when it fails", () => {
   const open = (): number => readdirSync("/proc/self/fd").length;
   const before = open();
   for (let round = 0; round < 20; round++) {
-    mountOverlay({ lowerDirs: [low], upperDir, workDir, target });
+    mountOverlay({ lowerDirs: [low], writable: { upperDir, workDir }, target });
     unmount(target);
-    expect(() => mountOverlay({ lowerDirs: [low, join(scratch.path, "missing")], upperDir, workDir, target })).toThrow(/ENOENT/);
+    expect(() => mountOverlay({ lowerDirs: [low, join(scratch.path, "missing")], writable: { upperDir, workDir }, target })).toThrow(
+      /ENOENT/,
+    );
   }
   expect(open()).toBeLessThanOrEqual(before + 2);
 });
@@ -67,7 +69,7 @@ test("a missing layer is an error that names it, and nothing is mounted", () => 
   using scratch = makeScratch();
   const [upperDir = "", workDir = "", target = ""] = makeDirs(scratch.path, "u", "w", "t");
   const missing = join(scratch.path, "missing");
-  expect(() => mountOverlay({ lowerDirs: [missing], upperDir, workDir, target })).toThrow(missing);
+  expect(() => mountOverlay({ lowerDirs: [missing], writable: { upperDir, workDir }, target })).toThrow(missing);
   expect(listMounts(scratch.path)).toEqual([]);
 });
 

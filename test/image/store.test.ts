@@ -23,7 +23,7 @@ function storeIn(scratch: string): { store: LayerStore; kept: () => string[] } {
 function mountAll(scratch: string, dirs: readonly string[]): string {
   const [upperDir, workDir, target] = ["upper", "work", "merged"].map((name) => join(scratch, name)) as [string, string, string];
   for (const dir of [upperDir, workDir, target]) mkdirSync(dir);
-  mountOverlay({ lowerDirs: dirs.toReversed(), upperDir, workDir, target });
+  mountOverlay({ lowerDirs: dirs.toReversed(), writable: { upperDir, workDir }, target });
   return target;
 }
 

@@ -1,6 +1,11 @@
-/** Host aliases, read inside the running containers. */
+/** Host aliases and images as volumes, read inside the running containers. */
 
+import { existsSync, readdirSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeLayout } from "../../src/dev/test-image.ts";
+import { SandboxState } from "../../src/gen/berth/v1/sandbox_pb.js";
+import { listMounts } from "../../src/host/mounts.ts";
 import { CLASSES, TestNode } from "./node.ts";
 import { Report, script } from "./support/report.ts";
 import { endNode, type SpecInit, TestSandbox } from "./support/sandbox.ts";
@@ -46,4 +51,109 @@ describe.each(CLASSES)("under $name", ({ name }) => {
       expect(report.of("write")).toEqual({ ok: false, text: expect.stringMatching(denied) as string });
     }
   });
+
+  test.each([1, 3])(
+    "an image of %i layers is a volume: its files are there, nobody can write, and a start has the same ones",
+    async (count) => {
+      const dir = join(node.dir, `model-${count}-${name}`);
+      const layers = Array.from({ length: count }, (_, index) => ({
+        files: { which: `layer ${index}`, [`own/${index}`]: { content: "x", uid: 1000, mode: 0o640 } },
+      }));
+      const reference = makeLayout(dir, { layers, tag: "latest" });
+      const sandbox = await create(`image-${count}`, {
+        volumes: [{ name: "model", source: { case: "image", value: { reference } } }],
+        containers: ["one", "two"].map((container) => ({
+          name: container,
+          image: node.image,
+          volumeMounts: [{ name: "model", mountPath: "/deep/model" }],
+          command: script([
+            "try which cat /deep/model/which",
+            "try own ls /deep/model/own",
+            "try stat stat -c %a:%u /deep/model/own/0",
+            "try write touch /deep/model/new",
+            "try remove rm /deep/model/which",
+          ]),
+        })),
+      });
+      const expectContents = async (): Promise<void> => {
+        for (const container of ["one", "two"]) {
+          const report = new Report((await sandbox.output(container)).split("ended\n").at(-2) ?? "");
+          expect(report.text("which")).toBe(`layer ${count - 1}`);
+          expect(report.text("own")).toBe(layers.map((_, index) => index).join(" "));
+          expect(report.text("stat")).toBe("640:1000");
+          for (const what of ["write", "remove"])
+            expect(report.of(what)).toEqual({ ok: false, text: expect.stringMatching(/Read-only file system$/) as string });
+        }
+      };
+      await sandbox.completed();
+      await expectContents();
+      expect(sandbox.status.volumes).toMatchObject([
+        { name: "model", imageDigest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string },
+      ]);
+      expect(listMounts(join(node.run, "v"))).toEqual([]);
+
+      // Another image takes its place in the layout: what was pinned counts.
+      renameSync(dir, `${dir}-old`);
+      makeLayout(dir, { layers: [{ files: { which: "another" } }], tag: "latest" });
+      const { sandbox: again } = await node.sandboxes.start({ id: sandbox.id });
+      expect(again?.status?.volumes).toEqual(sandbox.status.volumes);
+      await sandbox.completed();
+      await expectContents();
+      await sandbox.delete();
+      expect(existsSync(join(node.run, "v", sandbox.id))).toBe(false);
+      expect(node.leftovers()).toEqual([]);
+    },
+  );
+});
+
+const NOTHING = ["/bin/true"];
+
+test("an image that is not there, one without layers, and a mount point that it lacks are refused, and nothing is left", async () => {
+  const empty = makeLayout(join(node.dir, "empty"), { layers: [], tag: "latest" });
+  const model = makeLayout(join(node.dir, "model"), { layers: [{ files: { "there/file": "" } }], tag: "latest" });
+  const refused = (reference: string, inner?: string) =>
+    TestSandbox.refused(node, "bad-image", {
+      runtimeClassName: "runc",
+      volumes: [
+        { name: "model", source: { case: "image", value: { reference } } },
+        { name: "disk", source: { case: "emptyDir", value: {} } },
+      ],
+      containers: [
+        {
+          name: "app",
+          image: node.image,
+          command: NOTHING,
+          volumeMounts: [
+            { name: "model", mountPath: "/model" },
+            ...(inner === undefined ? [] : [{ name: "disk", mountPath: `/model/${inner}` }]),
+          ],
+        },
+      ],
+    });
+  expect(await refused(`oci:${node.dir}/nowhere`)).toMatchObject({
+    stage: "image",
+    message: expect.stringContaining("spec.volumes[0].image") as string,
+  });
+  expect(await refused(empty)).toMatchObject({ reason: "ImageInvalid", message: expect.stringContaining("has no layers") as string });
+  const lacking = await refused(model, "lacking");
+  expect(lacking.violations).toMatchObject([{ field: "spec.containers[0].volumeMounts[1].mountPath", value: '"/model/lacking"' }]);
+  expect(node.leftovers()).toEqual([]);
+});
+
+test("a sandbox with an image volume is deleted whole after a kill -9 of berthd", async () => {
+  const reference = makeLayout(join(node.dir, "killed"), { layers: [{ files: { a: "" } }], tag: "latest" });
+  const sandbox = await TestSandbox.create(node, "killed", {
+    runtimeClassName: "runc",
+    volumes: [{ name: "model", source: { case: "image", value: { reference } } }],
+    containers: [
+      { name: "app", image: node.image, command: ["/bin/sleep", "1000"], volumeMounts: [{ name: "model", mountPath: "/model" }] },
+    ],
+  });
+  expect(listMounts(join(node.run, "v", sandbox.id))).toHaveLength(1);
+  await node.endDaemon("SIGKILL");
+  await node.startDaemon();
+  await node.until(sandbox.id, ({ status }) => status?.state === SandboxState.RUNNING);
+  await sandbox.delete();
+  expect(existsSync(join(node.run, "v")) ? readdirSync(join(node.run, "v")) : []).toEqual([]);
+  expect(node.leftovers()).toEqual([]);
 });

@@ -53,6 +53,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
       { name: "data", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
       { name: "disk", emptyDir: {} },
       { name: "host", hostPath: { path: "/srv/data/", type: "Directory" } },
+      { name: "model", image: { reference: "oci:/srv/model:1", pullPolicy: "IfNotPresent" } },
     ],
     securityContext: {
       runAsUser: 7,
@@ -81,6 +82,7 @@ test("a Sandbox and a Pod that say the same are read as the same request", () =>
         { name: "data", emptyDir: { medium: "Memory", sizeLimit: 1_048_576 } },
         { name: "disk", emptyDir: { medium: "" } },
         { name: "host", hostPath: { path: "/srv/data", type: "Directory" } },
+        { name: "model", image: { reference: "oci:/srv/model:1", pullPolicy: "IfNotPresent" } },
       ],
       requireEnforcement: false,
       restartPolicy: "Never",
@@ -210,7 +212,7 @@ const LATER: readonly (readonly [path: string, document: object])[] = [
   }),
   ...words(`
     awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker
-    gcePersistentDisk gitRepo glusterfs image iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
+    gcePersistentDisk gitRepo glusterfs iscsi nfs persistentVolumeClaim photonPersistentDisk portworxVolume
     projected quobyte rbd scaleIO secret storageos vsphereVolume
   `).map((kind) => [`spec.volumes[0].${kind}`, pod({ volumes: [{ name: "x", emptyDir: {}, [kind]: {} }] })] as const),
   ...Object.entries({

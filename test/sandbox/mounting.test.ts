@@ -211,3 +211,14 @@ test.each<readonly [string, (places: Places) => void, Mounts, RegExp]>([
   const [violation] = refusal(() => places.prepare(mounts, "runc", ALIASES)).detail.violations ?? [];
   expect(violation).toMatchObject({ field: "spec.hostAliases", value: '"/etc/hosts"', rule: expect.stringMatching(rule) as string });
 });
+
+test("aliases are refused where /etc is a folder of the node: no file is made there", () => {
+  using places = new Places();
+  const node = places.volumes.get("one") ?? "";
+  const volumes = [{ name: "node", hostPath: { path: node } }];
+  const { spec } = requestOf([{ volumeMounts: [{ name: "node", mountPath: "/etc" }] }], { volumes, hostAliases: ALIASES });
+  const rootfs = new Map([["c0", places.rootfs]]);
+  const prepare = () => prepareMountPoints({ spec, adapter: "runc", rootfs, volumes: new Map([["node", node]]) });
+  expect(refusal(prepare).detail.violations).toMatchObject([{ field: "spec.hostAliases" }]);
+  expect(readdirSync(node)).toEqual([]);
+});

@@ -153,3 +153,32 @@ test("more volumes or mounts than any sandbox needs are refused", () => {
   const mounts = many.map((_, index) => ({ name: "data", mountPath: `/v${index}` }));
   expect(faults([DATA], mounts)).toEqual([expect.stringMatching(/^spec\.containers\[0\]\.volumeMounts = .*has more than 256 entries$/)]);
 });
+
+const MODEL = { name: "model", image: { reference: "oci:/srv/model:1" } };
+
+test("an image is a volume whose mounts are read-only, whatever they leave out", () => {
+  const { volumes, containers } = parse(
+    [MODEL, DATA],
+    [
+      { name: "model", mountPath: "/m" },
+      { name: "data", mountPath: "/d" },
+    ],
+  );
+  expect(volumes[0]).toEqual({ name: "model", image: { reference: "oci:/srv/model:1", pullPolicy: "" } });
+  expect(containers[0]?.volumeMounts.map(({ readOnly }) => readOnly)).toEqual([true, false]);
+  for (const pullPolicy of ["", "IfNotPresent", "Never"])
+    expect(parse([{ name: "model", image: { ...MODEL.image, pullPolicy } }]).volumes[0]?.image?.pullPolicy).toBe(pullPolicy);
+});
+
+test("what an image cannot be is refused by its field", () => {
+  const mounts = [
+    { name: "model", mountPath: "/a", readOnly: true },
+    { name: "model", mountPath: "/b", readOnly: false },
+  ];
+  expect(faults([MODEL], mounts)).toEqual(["spec.containers[0].volumeMounts[1].readOnly = false: cannot be false: an image is read-only"]);
+  expect(faults([{ name: "model", image: { reference: "docker.io/x", pullPolicy: "Always" } }])).toEqual([
+    expect.stringMatching(/^spec\.volumes\[0\]\.image\.reference = "docker\.io\/x": /),
+    'spec.volumes[0].image.pullPolicy = "Always": is not possible, as berth pulls from no registry yet',
+  ]);
+  expect(faults([{ name: "model", image: {} }])[0]).toMatch(/^spec\.volumes\[0\]\.image\.reference = /);
+});

@@ -280,6 +280,14 @@ export declare type Volume = Message<"berth.v1.Volume"> & {
      */
     value: HostPathVolumeSource;
     case: "hostPath";
+  } | {
+    /**
+     * What is in an image, read-only.
+     *
+     * @generated from field: berth.v1.ImageVolumeSource image = 5;
+     */
+    value: ImageVolumeSource;
+    case: "image";
   } | { case: undefined; value?: undefined };
 };
 
@@ -369,6 +377,33 @@ export declare type HostPathVolumeSource = Message<"berth.v1.HostPathVolumeSourc
  * Use `create(HostPathVolumeSourceSchema)` to create a new message.
  */
 export declare const HostPathVolumeSourceSchema: GenMessage<HostPathVolumeSource>;
+
+/**
+ * ImageVolumeSource is what the layers of an image hold, pinned by its digest when the sandbox is created.
+ *
+ * @generated from message berth.v1.ImageVolumeSource
+ */
+export declare type ImageVolumeSource = Message<"berth.v1.ImageVolumeSource"> & {
+  /**
+   * oci:PATH[:TAG], as of a container.
+   *
+   * @generated from field: string reference = 1;
+   */
+  reference: string;
+
+  /**
+   * Empty, IfNotPresent or Never, which mean the same: nothing is pulled yet.
+   *
+   * @generated from field: string pull_policy = 2;
+   */
+  pullPolicy: string;
+};
+
+/**
+ * Describes the message berth.v1.ImageVolumeSource.
+ * Use `create(ImageVolumeSourceSchema)` to create a new message.
+ */
+export declare const ImageVolumeSourceSchema: GenMessage<ImageVolumeSource>;
 
 /**
  * SandboxSecurityContext holds what counts for every app; what a container says itself wins.
@@ -1069,6 +1104,13 @@ export declare type SandboxStatus = Message<"berth.v1.SandboxStatus"> & {
    * @generated from field: google.protobuf.Timestamp expires_at = 15;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * Volumes that are images.
+   *
+   * @generated from field: repeated berth.v1.VolumeStatus volumes = 16;
+   */
+  volumes: VolumeStatus[];
 };
 
 /**
@@ -1076,6 +1118,33 @@ export declare type SandboxStatus = Message<"berth.v1.SandboxStatus"> & {
  * Use `create(SandboxStatusSchema)` to create a new message.
  */
 export declare const SandboxStatusSchema: GenMessage<SandboxStatus>;
+
+/**
+ * VolumeStatus is what berthd knows about a volume that is an image.
+ *
+ * @generated from message berth.v1.VolumeStatus
+ */
+export declare type VolumeStatus = Message<"berth.v1.VolumeStatus"> & {
+  /**
+   * Name from the spec.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Digest of the manifest that the reference named at creation.
+   *
+   * @generated from field: string image_digest = 2;
+   */
+  imageDigest: string;
+};
+
+/**
+ * Describes the message berth.v1.VolumeStatus.
+ * Use `create(VolumeStatusSchema)` to create a new message.
+ */
+export declare const VolumeStatusSchema: GenMessage<VolumeStatus>;
 
 /**
  * Operation is something that is being done to a sandbox. A sandbox has one at a time.
