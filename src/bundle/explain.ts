@@ -153,6 +153,7 @@ function optionOrigin(option: string, ofMount: string, ofVolume: string): Found 
 function annotationOrigin({ input, app }: Subject, [key = ""]: readonly string[]): Found {
   if (Object.hasOwn(input.request.metadata.annotations, key)) return byRequest(`metadata.annotations[${key}]`);
   const shared = !app && key in sharedMountAnnotations(input.request.spec, input.adapter, input.volumes);
+  if (shared && key.endsWith(".source")) return placed("names the memory volume to runsc, in pause and its apps alike");
   return shared
     ? quirk("runsc shares a memory volume between containers when pause names it")
     : placed("names the container and its sandbox: runsc groups containers by these");

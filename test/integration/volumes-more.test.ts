@@ -4,11 +4,10 @@ import { existsSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeLayout } from "../../src/dev/test-image.ts";
-import { SandboxState } from "../../src/gen/berth/v1/sandbox_pb.js";
 import { listMounts } from "../../src/host/mounts.ts";
 import { CLASSES, TestNode } from "./node.ts";
 import { Report, script } from "./support/report.ts";
-import { endNode, type SpecInit, TestSandbox } from "./support/sandbox.ts";
+import { answering, endNode, type SpecInit, TestSandbox } from "./support/sandbox.ts";
 
 let node: TestNode;
 
@@ -140,20 +139,24 @@ test("an image that is not there, one without layers, and a mount point that it 
   expect(node.leftovers()).toEqual([]);
 });
 
-test("a sandbox with an image volume is deleted whole after a kill -9 of berthd", async () => {
+test("a create that a kill -9 of berthd cut off leaves no mount of an image", async () => {
   const reference = makeLayout(join(node.dir, "killed"), { layers: [{ files: { a: "" } }], tag: "latest" });
-  const sandbox = await TestSandbox.create(node, "killed", {
+  node.fault("kill create/volumes/after");
+  const answer = TestSandbox.create(node, "killed", {
     runtimeClassName: "runc",
     volumes: [{ name: "model", source: { case: "image", value: { reference } } }],
     containers: [
       { name: "app", image: node.image, command: ["/bin/sleep", "1000"], volumeMounts: [{ name: "model", mountPath: "/model" }] },
     ],
-  });
-  expect(listMounts(join(node.run, "v", sandbox.id))).toHaveLength(1);
-  await node.endDaemon("SIGKILL");
+  }).catch(() => undefined);
+  await node.died();
+  await answer;
+  expect(listMounts(join(node.run, "v"))).toHaveLength(1);
+  node.fault();
   await node.startDaemon();
-  await node.until(sandbox.id, ({ status }) => status?.state === SandboxState.RUNNING);
-  await sandbox.delete();
+  await answering(node);
+  // Nobody was answered, so it is undone.
+  await expect.poll(async () => (await node.sandboxes.list({})).sandboxes, { timeout: 20_000 }).toEqual([]);
   expect(existsSync(join(node.run, "v")) ? readdirSync(join(node.run, "v")) : []).toEqual([]);
   expect(node.leftovers()).toEqual([]);
 });

@@ -99,11 +99,18 @@ const CASES: readonly Case[] = [
     limit: "registries",
     allowed: ["oci:/srv/images/*", "oci:/opt/one:tag"],
     good: [app({}, { image: "oci:/srv/images/a/b:c" }), app({}, { image: "oci:/opt/one:tag" })],
-    bad: ["oci:/opt/one", "oci:/srv/imagesx", "oci:/opt/x:a/srv/images/x"].map((image) => ({
-      spec: app({}, { image }),
-      found: [`spec.containers[0].image ${JSON.stringify(image)}`],
-      instead: "oci:/srv/images/* or oci:/opt/one:tag",
-    })),
+    bad: ["oci:/opt/one", "oci:/srv/imagesx", "oci:/opt/x:a/srv/images/x"].flatMap((image) => [
+      {
+        spec: app({}, { image }),
+        found: [`spec.containers[0].image ${JSON.stringify(image)}`],
+        instead: "oci:/srv/images/* or oci:/opt/one:tag",
+      },
+      {
+        spec: { ...app({}, { image: "oci:/opt/one:tag" }), volumes: [{ name: "model", image: { reference: image } }] },
+        found: [`spec.volumes[0].image.reference ${JSON.stringify(image)}`],
+        instead: "oci:/srv/images/* or oci:/opt/one:tag",
+      },
+    ]),
   },
   {
     limit: "seccompProfiles",
