@@ -39,7 +39,7 @@ test("what render makes is written", () => {
   expect(JSON.parse(configJson(fullConfig()))).toMatchObject({ ociVersion: "1.0.2", process: { user: { uid: 1000, umask: 0o27 } } });
 });
 
-const UNKNOWN_KEYS = ["/hooks", "/process/oomScoreAdj", "/process/user/username", "/linux/rootfsPropagation", "/linux/resources/memory"];
+const UNKNOWN_KEYS = ["/hooks", "/process/oomScoreAdj", "/process/user/username", "/linux/mountLabel", "/linux/resources/memory"];
 const MORE_UNKNOWN_KEYS = ["/root/x", "/mounts/0/uidMappings", "/linux/namespaces/0/x", "/process/capabilities/x", "/linux/seccomp/flags"];
 
 test.each([...UNKNOWN_KEYS, ...MORE_UNKNOWN_KEYS])("%s, which berth never writes, is not written", (pointer) => {

@@ -43,7 +43,7 @@ test("an unknown command is refused with those there are", () => {
   expect(called).toMatchObject({
     status: 1,
     stdout: "",
-    stderr: "usage: run.mjs quickstart|bench|check|conformance|test|long [ARGUMENT...]\n",
+    stderr: "usage: run.mjs quickstart|bench|check|conformance|test|long|faults [ARGUMENT...]\n",
   });
 });
 
