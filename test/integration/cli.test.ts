@@ -86,7 +86,7 @@ test("an exit code of 0 is printed, and rm ends what runs", async () => {
   await json(0, "run", "-f", write("zero", document("zero", "runc", "true")));
   const zero = await untilState("zero", "SANDBOX_STATE_COMPLETED");
   expect(zero.status.containers).toMatchObject([{ name: "app", state: "CONTAINER_STATE_EXITED", exitCode: 0, reason: "Completed" }]);
-  expect((await node().berth("inspect", "zero")).stdout).toMatch(/^app +EXITED +0 +Completed /m);
+  expect((await node().berth("inspect", "zero")).stdout).toMatch(/^app +EXITED +0 +0 +Completed /m);
   await json(0, "run", "-f", write("on", document("on", "runc", "exec sleep 1000")));
   const listed = await node().berth("ps");
   expect(listed.stdout).toMatch(
