@@ -151,6 +151,12 @@ function firstOf(violations: readonly Violation[]): string {
   return `${shown.join("; ")}${more}`;
 }
 
+/** A NotEnforceable of what the node lacks, with its violations; the same words are said once. */
+export function notOnNode(violations: readonly Violation[]): BerthError {
+  const lines = new Set(violations.map(({ field, value, rule, allowed }) => `${field}: ${value} ${rule}; ${allowed}`));
+  return new BerthError("NotEnforceable", `not possible on this node: ${[...lines].join("; ")}`, { violations });
+}
+
 /** Makes a BerthError of anything thrown. */
 export function toBerthError(thrown: unknown): BerthError {
   if (thrown instanceof BerthError) return thrown;

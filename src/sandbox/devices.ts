@@ -2,7 +2,7 @@
 
 import { lstatSync, type Stats } from "node:fs";
 import type { DeviceNode } from "../bundle/devices.ts";
-import { BerthError, show, type Violation } from "../errors.ts";
+import { notOnNode, show, type Violation } from "../errors.ts";
 import type { SandboxSpec } from "./spec.ts";
 
 /** Nodes by path. Throws NotEnforceable with every path that is no device of this host. */
@@ -19,9 +19,8 @@ export function readDevices(spec: SandboxSpec): Map<string, DeviceNode> {
       }
     }
   }
-  if (violations.length === 0) return nodes;
-  const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value} ${rule}; ${allowed}`).join("; ");
-  throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations });
+  if (violations.length > 0) throw notOnNode(violations);
+  return nodes;
 }
 
 /** The node, or why there is none. */

@@ -3,7 +3,7 @@
 import { lstatSync, realpathSync, type Stats } from "node:fs";
 import { hostPathFault } from "../bundle/destinations.ts";
 import { volumeOf } from "../bundle/mounts.ts";
-import { BerthError, show, type Violation } from "../errors.ts";
+import { notOnNode, show, type Violation } from "../errors.ts";
 import { propagationAt } from "../host/mounts.ts";
 import type { RuntimeTraits } from "../runtime/runtime.ts";
 import type { HostPathType } from "./volumes.ts";
@@ -106,7 +106,5 @@ function privateMounts(spec: SandboxSpec, paths: HostPaths, inSlave: boolean): V
 }
 
 function refuse(violations: readonly Violation[]): void {
-  if (violations.length === 0) return;
-  const text = violations.map(({ field, value, rule, allowed }) => `${field}: ${value} ${rule}; ${allowed}`).join("; ");
-  throw new BerthError("NotEnforceable", `not possible on this node: ${text}`, { violations });
+  if (violations.length > 0) throw notOnNode(violations);
 }

@@ -2,7 +2,7 @@
 
 import { type OciSeccomp, ociSeccomp, parseExact } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
-import { BerthError, show, type Violation } from "../errors.ts";
+import { notOnNode, show, type Violation } from "../errors.ts";
 import { FileInRootError, readFileInRoot } from "../host/files.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { violationsOf } from "../violations.ts";
@@ -24,9 +24,8 @@ export function readSeccompProfiles(spec: SandboxSpec, dir: string): ReadonlyMap
       violations.push({ field: `${securityField(spec, index, "seccompProfile")}.localhostProfile`, value: show(name), ...read.fault });
     else profiles.set(name, read.profile);
   }
-  if (violations.length === 0) return profiles;
-  const lines = [...new Set(violations.map(({ field, value, rule, allowed }) => `${field}: ${value} ${rule}; ${allowed}`))];
-  throw new BerthError("NotEnforceable", `not possible on this node: ${lines.join("; ")}`, { violations });
+  if (violations.length > 0) throw notOnNode(violations);
+  return profiles;
 }
 
 type Fault = Pick<Violation, "rule" | "allowed">;
