@@ -3,7 +3,7 @@
 /** Why nothing may be mounted there; undefined when it may. `path` is absolute and clean. */
 export function destinationFault(path: string): string | undefined {
   if (path === "/") return "is the root folder";
-  const kept = KERNEL_FOLDERS.find((folder) => path === folder || path.startsWith(`${folder}/`));
+  const kept = KERNEL_FOLDERS.find((folder) => path === folder || liesBelow(path, folder));
   return kept === undefined ? undefined : `lies in ${kept}, which is the kernel's`;
 }
 

@@ -2,9 +2,7 @@
 
 import * as z from "zod";
 import { type Capability, normalizeCapability } from "../bundle/capabilities.ts";
-
-/** Highest user and group id that a spec can ask for. */
-export const MAX_ID = 2_147_483_647;
+import { MAX_ID } from "../bundle/oci.ts";
 
 export const id = z.number({ error: "is not a whole number" }).refine((value) => Number.isInteger(value) && value >= 0 && value <= MAX_ID, {
   error: "is not an id",

@@ -11,13 +11,13 @@ import type { Isolation } from "../bundle/baseline.ts";
 import { type Capability, defaultCapabilitiesOf } from "../bundle/capabilities.ts";
 import { cleanPath, hostPathFault, liesBelow } from "../bundle/destinations.ts";
 import { volumeKind } from "../bundle/mounts.ts";
-import type { OciUser } from "../bundle/oci.ts";
+import { MAX_ID, type OciUser } from "../bundle/oci.ts";
 import { effectiveSecurity, securityField } from "../bundle/security.ts";
 import { SAFE_SYSCTLS } from "../bundle/sysctls.ts";
 import type { AppArmorProfile, SandboxSpec, SeccompProfile } from "../sandbox/spec.ts";
 import { BASELINE_CAPABILITIES } from "./baseline.ts";
 import { either } from "./control.ts";
-import { capability, id, MAX_ID } from "./fields.ts";
+import { capability, id } from "./fields.ts";
 import { matchesPattern } from "./pattern.ts";
 
 export interface IdRange {

@@ -225,10 +225,15 @@ const sandboxName = rule(
 )(dnsLabel(z.string()));
 const containerName = rule((name) => name !== "pause", "is reserved", "any other name: pause is made by berthd")(dnsLabel(z.string()));
 
-const id = z
-  .number({ error: "is not a whole number" })
-  .refine((value) => Number.isInteger(value), { error: "is not a whole number", params: { allowed: `0 to ${MAX_ID}` }, abort: true })
-  .refine((value) => value >= 0 && value <= MAX_ID, { error: "is out of range", params: { allowed: `0 to ${MAX_ID}` } });
+function wholeNumber(min: number, max: number): z.ZodNumber {
+  const allowed = `${min} to ${max}`;
+  return z
+    .number({ error: "is not a whole number" })
+    .refine((value) => Number.isInteger(value), { error: "is not a whole number", params: { allowed }, abort: true })
+    .refine((value) => value >= min && value <= max, { error: "is out of range", params: { allowed } });
+}
+
+const id = wholeNumber(0, MAX_ID);
 
 /** An entry of a capability list, as it was sent and where. */
 interface Entry<Name> {
@@ -476,14 +481,6 @@ export const workingDir = rule(
 
 /** The most that a 32-bit number of the wire holds: 68 years. */
 const MAX_SECONDS = 2_147_483_647;
-
-function wholeNumber(min: number, max: number): z.ZodNumber {
-  const allowed = `${min} to ${max}`;
-  return z
-    .number({ error: "is not a whole number" })
-    .refine((value) => Number.isInteger(value), { error: "is not a whole number", params: { allowed }, abort: true })
-    .refine((value) => value >= min && value <= max, { error: "is out of range", params: { allowed } });
-}
 
 const positive = wholeNumber(1, MAX_SECONDS);
 
