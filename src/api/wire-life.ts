@@ -1,14 +1,8 @@
-/** The fields of a request that are about a sandbox's life: restarts, deadlines, probes; from messages and back. Pure. */
+/** The fields of a request that are about a sandbox's life: restarts and deadlines from messages and back, and probes, which are refused. Pure. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Container, type Probe, type ProbeSchema, RestartPolicy, type SandboxSpec } from "../gen/berth/v1/sandbox_pb.js";
-import type {
-  ContainerSpec as ParsedContainer,
-  Probe as ParsedProbe,
-  RestartPolicy as ParsedPolicy,
-  SandboxSpec as ParsedSpec,
-} from "../sandbox/spec.ts";
+import { type Container, type Probe, RestartPolicy, type SandboxSpec } from "../gen/berth/v1/sandbox_pb.js";
+import type { RestartPolicy as ParsedPolicy, SandboxSpec as ParsedSpec } from "../sandbox/spec.ts";
 import { present } from "./present.ts";
 
 /** Any other number is left to the parser, which refuses it by name. */
@@ -38,6 +32,7 @@ export function timeText(time: Parameters<typeof timestampDate>[0]): string {
 /** Larger numbers lose digits here, but not their being too large. */
 const numberOf = (value: bigint | undefined): number | undefined => (value === undefined ? undefined : Number(value));
 
+/** The parser refuses them by name. */
 export function probeDocuments({ startupProbe, livenessProbe, readinessProbe }: Container): Record<string, unknown> {
   return {
     startupProbe: startupProbe && probeDocument(startupProbe),
@@ -67,18 +62,3 @@ export function lifeMessage(spec: ParsedSpec) {
 }
 
 const bigOf = (value: number | undefined): bigint | undefined => (value === undefined ? undefined : BigInt(value));
-
-type Probes = Pick<ParsedContainer, "startupProbe" | "livenessProbe" | "readinessProbe">;
-
-/** A container's probes, as fields of its message. */
-export function probeMessages({ startupProbe, livenessProbe, readinessProbe }: Probes) {
-  return present({
-    startupProbe: startupProbe && probeMessage(startupProbe),
-    livenessProbe: livenessProbe && probeMessage(livenessProbe),
-    readinessProbe: readinessProbe && probeMessage(readinessProbe),
-  });
-}
-
-function probeMessage({ exec, ...numbers }: ParsedProbe): MessageInitShape<typeof ProbeSchema> {
-  return { exec: { command: [...exec.command] }, ...numbers };
-}

@@ -48,7 +48,7 @@ import type {
 import type { EmptyDirVolume, Volume as ParsedVolume, VolumeMount as ParsedMount } from "../sandbox/volumes.ts";
 import { parseTogether } from "../sandbox/together.ts";
 import { present } from "./present.ts";
-import { lifeDocument, lifeMessage, probeDocuments, probeMessages, timeText } from "./wire-life.ts";
+import { lifeDocument, lifeMessage, probeDocuments, timeText } from "./wire-life.ts";
 
 type ParsedMedium = EmptyDirVolume["medium"];
 
@@ -297,21 +297,18 @@ export function sandboxMessages({ metadata, spec }: SandboxRequest): {
 export function specMessage(spec: ParsedSpec): SandboxSpec {
   return create(SandboxSpecSchema, {
     runtimeClassName: spec.runtimeClassName,
-    containers: spec.containers.map(
-      ({ name, image, command, args, env, workingDir, securityContext, volumeMounts, rlimits, devices, ...others }) => ({
-        name,
-        image,
-        command: [...command],
-        args: [...args],
-        env: env.map((variable) => ({ name: variable.name, value: variable.value })),
-        workingDir,
-        securityContext: securityMessage(securityContext),
-        rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
-        devices: devices.map(({ path, containerPath, permissions }) => ({ path, containerPath, permissions })),
-        volumeMounts: volumeMounts.map(mountMessage),
-        ...probeMessages(others),
-      }),
-    ),
+    containers: spec.containers.map(({ name, image, command, args, env, workingDir, securityContext, volumeMounts, rlimits, devices }) => ({
+      name,
+      image,
+      command: [...command],
+      args: [...args],
+      env: env.map((variable) => ({ name: variable.name, value: variable.value })),
+      workingDir,
+      securityContext: securityMessage(securityContext),
+      rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: limitMessage(soft), hard: limitMessage(hard) })),
+      devices: devices.map(({ path, containerPath, permissions }) => ({ path, containerPath, permissions })),
+      volumeMounts: volumeMounts.map(mountMessage),
+    })),
     securityContext: sandboxSecurityMessage(spec.securityContext),
     hostname: spec.hostname,
     requireEnforcement: spec.requireEnforcement,

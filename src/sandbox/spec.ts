@@ -60,16 +60,6 @@ export interface SandboxSecurityContext {
   readonly sysctls: readonly Sysctl[];
 }
 
-/** A command that tells how a container is. Times in seconds. */
-export interface Probe {
-  readonly exec: { readonly command: readonly string[] };
-  readonly initialDelaySeconds: number;
-  readonly timeoutSeconds: number;
-  readonly periodSeconds: number;
-  readonly successThreshold: number;
-  readonly failureThreshold: number;
-}
-
 export type RestartPolicy = "Never" | "OnFailure" | "Always";
 
 export interface ContainerSpec {
@@ -87,9 +77,6 @@ export interface ContainerSpec {
   readonly rlimits: readonly Rlimit[];
   /** Each place in the container once. */
   readonly devices: readonly DeviceRequest[];
-  readonly startupProbe?: Probe | undefined;
-  readonly livenessProbe?: Probe | undefined;
-  readonly readinessProbe?: Probe | undefined;
 }
 
 export interface SandboxSpec {
@@ -484,11 +471,10 @@ const MAX_SECONDS = 2_147_483_647;
 
 const positive = wholeNumber(1, MAX_SECONDS);
 
-/** A field that has its place already. */
-function notYet<T>() {
-  const params = { allowed: "leave it out" };
-  return z.custom<T | undefined>((value) => value === undefined, { error: "is not implemented by berth yet", params }).optional();
-}
+/** A field that has its place on the wire already. */
+const notYet = z
+  .custom<undefined>((value) => value === undefined, { error: "is not implemented by berth yet", params: { allowed: "leave it out" } })
+  .optional();
 
 const container = z.strictObject({
   name: containerName,
@@ -501,9 +487,9 @@ const container = z.strictObject({
   volumeMounts: volumeMounts.prefault([]),
   rlimits: rlimits.prefault([]),
   devices: devices.prefault([]),
-  startupProbe: notYet<Probe>(),
-  livenessProbe: notYet<Probe>(),
-  readinessProbe: notYet<Probe>(),
+  startupProbe: notYet,
+  livenessProbe: notYet,
+  readinessProbe: notYet,
 });
 
 const containers = z
